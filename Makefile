@@ -1,0 +1,49 @@
+# `make demo` and `make test` work on a bare machine with Python 3.11 or newer; both are safe to repeat.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: help install demo test check wheel clean
+
+help:
+	@echo "make demo     build two tiny zoos, verify them, load them with datasets, draw them (a few minutes)"
+	@echo "make test     run the tests"
+	@echo "make check    ruff and mypy"
+	@echo "make install  create $(VENV) with rnnzoo and its tools in it"
+	@echo "make wheel    build a wheel into dist/"
+	@echo "make clean    remove what the targets above made, except $(VENV)"
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "rnnzoo needs Python 3.11 or newer; name one with: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[build,eval,sample,dev]"
+	@touch $@
+
+demo: install
+	$(BIN)/rnnzoo build formal-languages --scale tiny --out demo/formal-languages
+	$(BIN)/rnnzoo build smnist --scale tiny --mnist sample --out demo/smnist
+	for zoo in formal-languages smnist; do \
+		$(BIN)/rnnzoo verify demo/$$zoo && $(BIN)/python docs/demo.py demo/$$zoo && \
+		$(BIN)/rnnzoo show demo/$$zoo --plot demo/$$zoo.png || exit 1; \
+	done
+
+test: install
+	$(BIN)/python -m pytest
+
+# mypy sees the packages where they are imported from: generation/ is rnnzoo.generation.
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf build/typecheck && mkdir -p build/typecheck
+	cp -r rnnzoo build/typecheck/rnnzoo && cp -r generation build/typecheck/rnnzoo/generation
+	cd build/typecheck && $(abspath $(BIN))/mypy --config-file $(abspath pyproject.toml) -p rnnzoo
+
+wheel: install
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,133 @@
+"""Time per emulation training step of each encoder at the paper's sizes, and where it goes.
+
+Every encoder is timed in the same run, in turns, against the emulator alone (a constant z) and against the time its
+matrix products would take at the speed of large products measured here. Run it on a machine that does nothing else:
+
+    python benchmarks/emulation.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import torch
+
+from rnnzoo.divergences import DIVERGENCES
+from rnnzoo.emulation import PROFILES, EmulationTraining
+from rnnzoo.emulation_data import EmulationData
+from rnnzoo.encoders import encode
+from rnnzoo.encoders.registry import BUILT_IN
+from rnnzoo.network import Network
+
+PHASES = ("draw", "encoder forward", "emulator forward", "backward", "clip and optimizer")
+
+
+def synthetic_data(rows: int, positions: int) -> EmulationData:
+    """Rows of random numbers in the shapes of formal-languages: the time of a step does not depend on the values."""
+    network = Network(input_size=6, hidden_size=32, layers=2, output_size=6)
+    generator = torch.Generator().manual_seed(0)
+    return EmulationData(
+        "formal-languages",
+        network,
+        np.arange(rows),
+        torch.zeros(rows, dtype=torch.int64),
+        torch.randn(rows, network.parameter_count, generator=generator) * 0.2,
+        torch.randint(6, (rows, 4, positions), dtype=torch.uint8, generator=generator),
+        torch.randn(rows, 4, positions, 6, generator=generator).log_softmax(-1).half(),
+        torch.rand(rows, 20, generator=generator),
+    )
+
+
+def product_speed() -> float:
+    """Multiply-adds times two per second of a large float32 matrix product, best of several."""
+    size = 1536
+    a, b = torch.randn(size, size), torch.randn(size, size)
+    return max(2 * size**3 / timed(lambda: torch.mm(a, b)) for _ in range(8))
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds of one call."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def phases(training: EmulationTraining) -> list[float]:
+    """Seconds of each part of one training step: the same calls as `EmulationTraining.update`, timed apart."""
+    marks = [time.perf_counter()]
+    batch, inputs, targets = training.draw(training.step)
+    marks.append(time.perf_counter())
+    z = encode(training.encoder, batch, training.config.z_size)
+    marks.append(time.perf_counter())
+    loss = DIVERGENCES[training.config.loss](targets, training.emulator(z, inputs)).mean()
+    marks.append(time.perf_counter())
+    for optimizer in training.optimizers:
+        optimizer.zero_grad()
+    loss.backward()
+    marks.append(time.perf_counter())
+    for optimizer in training.optimizers:
+        torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], training.config.clip_norm)
+        optimizer.step()
+    marks.append(time.perf_counter())
+    return [after - before for before, after in pairwise(marks)]
+
+
+def products_of_emulator(models: int, positions: int, hidden: int) -> float:
+    """Arithmetic of the emulator's matrix products in one training step, input products of layer 0 joined."""
+    recurrent_and_between = 3 * hidden * 4 * hidden
+    return 3 * 2.0 * models * positions * recurrent_and_between
+
+
+def products_of_transformer(models: int, network: Network, width: int = 128, feed: int = 512, layers: int = 6) -> float:
+    """Arithmetic of the parameter transformer's matrix products in one training step."""
+    tokens = 1 + sum(p.shape[0] for p in network.parameters() if len(p.shape) == 2)
+    per_token = 4 * width * width + 2 * width * feed + 2 * tokens * width
+    return 3 * 2.0 * models * tokens * layers * per_token
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--encoders", default=",".join(BUILT_IN), help="names, separated by commas")
+    parser.add_argument("--rounds", type=int, default=7, help="timed steps of each encoder")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    config, data = PROFILES["paper"], synthetic_data(rows=256, positions=41)
+    names = ["constant", *(name for name in options.encoders.split(",") if name != "constant")]
+    trainings = {name: EmulationTraining(data, name, config) for name in names}
+    times: dict[str, list[list[float]]] = {name: [] for name in names}
+    speeds = []
+    for turn in range(options.rounds + 1):
+        speeds.append(product_speed())
+        for name, training in trainings.items():
+            # The transformer takes seconds a step: three timings tell enough.
+            if name == "transformer" and turn > 3:
+                continue
+            measured = phases(training)
+            if turn:
+                times[name].append(measured)
+    speed = statistics.median(speeds)
+    emulator_bound = products_of_emulator(config.rows_per_step, 41, config.hidden_size) / speed
+    print(f"{options.threads} threads; large products {speed / 1e9:.0f} GFLOP/s")
+    print(f"the emulator's products at that speed: {emulator_bound * 1e3:.0f} ms\n")
+    print(f"{'encoder':<17}{'ms':>7}{'ratio':>7}   " + "  ".join(PHASES))
+    totals = {name: statistics.median(map(sum, rows)) for name, rows in times.items()}
+    for name in names:
+        medians = [statistics.median(column) * 1e3 for column in zip(*times[name], strict=True)]
+        parts = "  ".join(f"{value:>{len(phase)}.1f}" for phase, value in zip(PHASES, medians, strict=True))
+        print(f"{name:<17}{totals[name] * 1e3:>7.0f}{totals[name] / totals['constant']:>7.2f}   {parts}")
+    print("\nratio: to the emulator alone, which is the row `constant`")
+    if "transformer" in names:
+        bound = products_of_transformer(config.rows_per_step, data.network) / speed
+        print(f"the transformer's products at that speed: {bound * 1e3:.0f} ms")
+        print(f"the transformer less the emulator, to that: {(totals['transformer'] - totals['constant']) / bound:.2f}")
+
+
+if __name__ == "__main__":
+    main()

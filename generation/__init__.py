@@ -1,0 +1,1 @@
+"""The producers: everything that trains networks and writes zoos. Installed as `rnnzoo.generation`."""

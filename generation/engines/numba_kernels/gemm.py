@@ -1,0 +1,161 @@
+"""Matrix products C = A B or C += A B on row-major float32 blocks, register-blocked.
+
+A block of C (`rows` x `vectors` registers) stays in registers over the whole depth; each step loads one row
+of B, broadcasts one value per row of A and does rows x vectors fused multiply-adds. Every element of C is one
+chain of multiply-adds in rising depth, so its value does not depend on how C was cut into blocks.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import njit, types
+from numba.core.extending import intrinsic
+
+from rnnzoo.generation.engines.numba_kernels.vectors import (
+    FLOAT,
+    LANES,
+    VECTOR,
+    multiply_add_value,
+    splat_value,
+)
+
+_INT64 = ir.IntType(64)
+_BYTES = 4
+
+MOST_ROWS = {4: 6, 2: 8, 1: 8} if LANES == 16 else {2: 6}
+"""Registers of C by panel width in vectors: 24 of 32 with AVX-512, 12 of 16 with AVX2."""
+
+
+def _emit_block(builder, rows, vectors, c, c_row, a, a_row, a_step, b, b_row, depth, accumulate):
+    """LLVM for one block of C with a fixed number of rows and vectors, kept in registers over the depth."""
+
+    def pointer(base, offset):
+        return builder.gep(base, [offset])
+
+    def constant(value):
+        return ir.Constant(_INT64, value)
+
+    zero = ir.Constant(VECTOR, [0.0] * LANES)
+    targets = []
+    for row in range(rows):
+        start = pointer(c, builder.mul(c_row, constant(row)))
+        targets += [builder.bitcast(pointer(start, constant(n * LANES)), VECTOR.as_pointer()) for n in range(vectors)]
+    a_rows = [pointer(a, builder.mul(a_row, constant(row))) for row in range(rows)]
+    initial = [builder.select(accumulate, builder.load(t, align=_BYTES), zero) for t in targets]
+
+    before = builder.block
+    loop = builder.append_basic_block("depth")
+    after = builder.append_basic_block("done")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    step = builder.phi(_INT64)
+    step.add_incoming(constant(0), before)
+    sums = [builder.phi(VECTOR) for _ in targets]
+    for accumulator, value in zip(sums, initial, strict=True):
+        accumulator.add_incoming(value, before)
+    b_start = pointer(b, builder.mul(step, b_row))
+    b_vectors = [
+        builder.load(builder.bitcast(pointer(b_start, constant(n * LANES)), VECTOR.as_pointer()), align=_BYTES)
+        for n in range(vectors)
+    ]
+    a_offset = builder.mul(step, a_step)
+    updated = []
+    for row in range(rows):
+        broadcast = splat_value(builder, builder.load(pointer(a_rows[row], a_offset), align=_BYTES))
+        for n in range(vectors):
+            updated.append(multiply_add_value(builder, broadcast, b_vectors[n], sums[row * vectors + n]))
+    following = builder.add(step, constant(1))
+    step.add_incoming(following, loop)
+    for accumulator, value in zip(sums, updated, strict=True):
+        accumulator.add_incoming(value, loop)
+    builder.cbranch(builder.icmp_signed("<", following, depth), loop, after)
+    builder.position_at_end(after)
+    for target, value in zip(targets, updated, strict=True):
+        builder.store(value, target, align=_BYTES)
+
+
+def _block_intrinsic(vectors: int):
+    """An intrinsic that updates 1 to MOST_ROWS[vectors] rows of a panel `vectors` registers wide."""
+
+    @intrinsic
+    def block(typingctx, rows, c, c_row, a, a_row, a_step, b, b_row, depth, accumulate):
+        def generate(context, builder, sig, args):
+            rows, c, c_row, a, a_row, a_step, b, b_row, depth, accumulate = args
+            c, a, b = (builder.inttoptr(x, FLOAT.as_pointer()) for x in (c, a, b))
+            keep = builder.trunc(accumulate, ir.IntType(1)) if accumulate.type.width != 1 else accumulate
+            end = builder.append_basic_block("end")
+            cases = [builder.append_basic_block(f"rows{count}") for count in range(1, MOST_ROWS[vectors] + 1)]
+            switch = builder.switch(rows, end)
+            for count, case in enumerate(cases, start=1):
+                switch.add_case(ir.Constant(_INT64, count), case)
+                builder.position_at_end(case)
+                _emit_block(builder, count, vectors, c, c_row, a, a_row, a_step, b, b_row, depth, keep)
+                builder.branch(end)
+            builder.position_at_end(end)
+            return context.get_dummy_value()
+
+        integers = (types.int64,) * 9
+        return types.void(*integers, types.boolean), generate
+
+    return block
+
+
+def _panel(vectors: int):
+    """A function over all rows of one panel: blocks of nearly equal height."""
+    block = _block_intrinsic(vectors)
+    most = MOST_ROWS[vectors]
+
+    @njit
+    def panel(rows, c, c_row, a, a_row, a_step, b, b_row, depth, accumulate):
+        blocks = (rows + most - 1) // most
+        height, taller = rows // blocks, rows % blocks
+        for index in range(blocks):
+            count = height + 1 if index < taller else height
+            block(count, c, c_row, a, a_row, a_step, b, b_row, depth, accumulate)
+            c += _BYTES * count * c_row
+            a += _BYTES * count * a_row
+
+    return panel
+
+
+_wide_panel = _panel(4) if LANES == 16 else None
+_panel_of_two = _panel(2)
+_panel_of_one = _panel(1) if LANES == 16 else None
+
+if LANES == 16:
+
+    @njit
+    def multiply_accumulate(rows, columns, depth, c, c_row, a, a_row, a_step, b, b_row, accumulate):
+        """C = A B, or C += A B where `accumulate` is true.
+
+        Args:
+            rows, columns, depth: C is [rows, columns], A [rows, depth], B [depth, columns]; columns a
+                multiple of 16; all at least 1.
+            c, a, b: addresses of the first element (`vectors.address`).
+            c_row, b_row: distance of rows, in elements; columns are contiguous.
+            a_row, a_step: distance in A of rows and of successive depths, in elements (swap them to read A
+                transposed).
+            accumulate: add to C instead of replacing it.
+
+        """
+        column = 0
+        while column + 4 * LANES <= columns:
+            offset = _BYTES * column
+            _wide_panel(rows, c + offset, c_row, a, a_row, a_step, b + offset, b_row, depth, accumulate)
+            column += 4 * LANES
+        if column + 2 * LANES <= columns:
+            offset = _BYTES * column
+            _panel_of_two(rows, c + offset, c_row, a, a_row, a_step, b + offset, b_row, depth, accumulate)
+            column += 2 * LANES
+        if column < columns:
+            offset = _BYTES * column
+            _panel_of_one(rows, c + offset, c_row, a, a_row, a_step, b + offset, b_row, depth, accumulate)
+
+else:
+
+    @njit
+    def multiply_accumulate(rows, columns, depth, c, c_row, a, a_row, a_step, b, b_row, accumulate):
+        """As above, for registers of 8 values: panels of two registers fit every multiple of 16."""
+        for column in range(0, columns, 2 * LANES):
+            offset = _BYTES * column
+            _panel_of_two(rows, c + offset, c_row, a, a_row, a_step, b + offset, b_row, depth, accumulate)

@@ -1,0 +1,73 @@
+"""One position of a whole network, its state kept in device memory between positions."""
+
+import triton
+import triton.language as tl
+
+from rnnzoo.generation.engines.triton_kernels.cell import advance_layer
+
+
+@triton.jit
+def reset_state(state, layers: tl.constexpr, rows: tl.constexpr, units: tl.constexpr):
+    """Set a program's state, float32 [layers, 2, rows, units] (outputs, cells), to zero."""
+    tile = tl.arange(0, rows)[:, None] * units + tl.arange(0, units)[None, :]
+    for part in tl.static_range(2 * layers):
+        tl.store(state + part * rows * units + tile, tl.zeros((rows, units), tl.float32))
+    tl.debug_barrier()
+
+
+@triton.jit
+def advance_network(
+    x,
+    state,
+    model_weights,
+    layers: tl.constexpr,
+    inputs: tl.constexpr,
+    hidden: tl.constexpr,
+    rows: tl.constexpr,
+    columns: tl.constexpr,
+    units: tl.constexpr,
+    precision: tl.constexpr,
+):
+    """Output of the top layer [rows, units] for one position's inputs x [rows, columns]; `state` is updated.
+
+    Programs that use this must be compiled without software pipelining (num_stages=1): a position reads
+    what the position before has written.
+    """
+    tile = tl.arange(0, rows)[:, None] * units + tl.arange(0, units)[None, :]
+    x = _advance_one(x, state + tile, model_weights, hidden, inputs, rows, columns, units, precision)
+    for layer in tl.static_range(1, layers):
+        below = 4 * hidden * (inputs + hidden + 2) + (layer - 1) * 8 * hidden * (hidden + 1)
+        x = _advance_one(
+            x,
+            state + layer * 2 * rows * units + tile,
+            model_weights + below,
+            hidden,
+            hidden,
+            rows,
+            units,
+            units,
+            precision,
+        )
+    tl.debug_barrier()
+    return x
+
+
+@triton.jit
+def _advance_one(
+    x,
+    place,
+    layer_weights,
+    hidden: tl.constexpr,
+    width: tl.constexpr,
+    rows: tl.constexpr,
+    columns: tl.constexpr,
+    units: tl.constexpr,
+    precision: tl.constexpr,
+):
+    output = tl.load(place)
+    cell = tl.load(place + rows * units)
+    _, _, _, _, cell, output = advance_layer(x, output, cell, layer_weights, hidden, width, units, columns, precision)
+    tl.debug_barrier()
+    tl.store(place, output)
+    tl.store(place + rows * units, cell)
+    return output

@@ -1,0 +1,146 @@
+"""A build's plan: independent ranges of models, each trained and written as one whole file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rnnzoo.atomic import write_json
+from rnnzoo.errors import RnnzooError, UsageError
+from rnnzoo.generation.recipes import Recipe, recipe_from_dict
+from rnnzoo.manifest import MANIFEST, read_manifest
+
+BUILD_FOLDER = ".build"
+MODELS_PER_UNIT = 16
+MODELS_PER_UNIT_ON_GPU = 256
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A range of models that are trained together: model ids start <= id < stop."""
+
+    start: int
+    stop: int
+
+    @property
+    def name(self) -> str:
+        """File name of the unit, without ending."""
+        return f"models-{self.start:08d}-{self.stop:08d}"
+
+    @property
+    def model_ids(self) -> range:
+        """The ids of its models."""
+        return range(self.start, self.stop)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a build folder is for; written when the build begins, the same for any number of workers."""
+
+    recipe: Recipe
+    engine: str
+    images: str
+    models_per_unit: int
+
+    @property
+    def units(self) -> list[Unit]:
+        """Every unit, in order of models."""
+        size, models = self.models_per_unit, self.recipe.models
+        return [Unit(start, min(start + size, models)) for start in range(0, models, size)]
+
+    def write(self, out: Path) -> None:
+        """Write the plan into a zoo's build folder."""
+        data = {
+            "recipe": dataclasses.asdict(self.recipe),
+            "recipe_hash": self.recipe.hash,
+            "engine": self.engine,
+            "images": self.images,
+            "models_per_unit": self.models_per_unit,
+        }
+        write_json(plan_path(out), data)
+
+
+def plan_path(out: Path) -> Path:
+    """Where a build folder keeps its plan."""
+    return out / BUILD_FOLDER / "plan.json"
+
+
+def unit_folder(out: Path) -> Path:
+    """Where a build folder keeps its finished units."""
+    return out / BUILD_FOLDER / "units"
+
+
+def check_output(out: Path, recipe: Recipe) -> str | None:
+    """Whether a folder may take a build of a recipe.
+
+    Returns:
+        "built" if it holds exactly this zoo, "begun" if a build of it was begun there, None if it is free.
+
+    Raises:
+        UsageError: it holds something else, which is left untouched.
+    """
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file, not a folder: choose another --out.")
+    if (out / MANIFEST).exists():
+        manifest = read_manifest(out)
+        if manifest.recipe_hash == recipe.hash:
+            return "built"
+        raise UsageError(_conflict(out, "a zoo", manifest.recipe, recipe))
+    if plan_path(out).exists():
+        try:
+            begun = json.loads(plan_path(out).read_text())
+            if begun["recipe_hash"] == recipe.hash:
+                return "begun"
+            raise UsageError(_conflict(out, "an unfinished build", begun["recipe"], recipe))
+        except (ValueError, KeyError, TypeError) as error:
+            raise RnnzooError(f"{plan_path(out)} is damaged: delete {out} and build again.") from error
+    if out.is_dir() and any(entry.name != BUILD_FOLDER for entry in out.iterdir()):
+        raise UsageError(
+            f"{out} holds files that are no zoo; they are left untouched. Choose an empty folder with --out."
+        )
+    return None
+
+
+def read_plan(out: Path) -> Plan:
+    """The plan of the build begun in a folder.
+
+    Raises:
+        RnnzooError: the plan is damaged.
+    """
+    try:
+        data = json.loads(plan_path(out).read_text())
+        return Plan(recipe_from_dict(data["recipe"]), data["engine"], data["images"], data["models_per_unit"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RnnzooError(f"{plan_path(out)} is damaged ({error}): delete {out} and build again.") from error
+
+
+def models_per_unit(engine: str) -> int:
+    """Models in flight at a time: enough to fill the device, few enough to lose little when stopped."""
+    return MODELS_PER_UNIT_ON_GPU if engine == "cuda" else MODELS_PER_UNIT
+
+
+def _conflict(out: Path, what: str, there: Any, asked: Recipe) -> str:
+    differences = ", ".join(
+        f"{name}={before!r} there and {after!r} asked for" for name, before, after in _differences(there, asked)
+    )
+    return (
+        f"{out} holds {what} of another recipe ({differences}); it is left untouched. "
+        "Choose another --out, or repeat the options it was built with."
+    )
+
+
+def _differences(there: Any, asked: Recipe) -> list[tuple[str, Any, Any]]:
+    before, after = _flat(there), _flat(json.loads(asked.canonical_json))
+    return [
+        (name, before.get(name), after.get(name)) for name in {**before, **after} if before.get(name) != after.get(name)
+    ]
+
+
+def _flat(data: Any, prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in data.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat

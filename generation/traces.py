@@ -1,0 +1,82 @@
+"""Turn a snapshot of a population into rows: sample rollouts, score them, record traces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rnnzoo.generation.engines import Engine, Snapshot
+from rnnzoo.generation.population import Population, TokenExamples
+from rnnzoo.generation.recipes import Recipe
+from rnnzoo.languages import START, score_strings
+from rnnzoo.lstm import run
+from rnnzoo.network import Network
+
+
+def language_rows(
+    recipe: Recipe,
+    engine: Engine,
+    population: Population,
+    tasks: NDArray[np.int8],
+    snapshot: Snapshot,
+    data: None = None,
+) -> dict[str, NDArray[Any]]:
+    """The rows of one snapshot of a formal-languages population: every column of the schema, [M, *shape]."""
+    tokens, log_probs = engine.sample_rollouts(
+        population,
+        snapshot,
+        rollouts=recipe.rollouts.evaluated,
+        recorded=recipe.rollouts.recorded,
+        length=recipe.language_tasks.length,
+        start=START,
+    )
+    assert isinstance(population.examples, TokenExamples)
+    score = score_strings(tokens, tasks[:, None])
+    with np.errstate(over="ignore"):
+        recorded = log_probs.astype(np.float16)
+    return {
+        **identity_columns(population, snapshot),
+        "task": tasks,
+        "accuracy": score.in_language.mean(axis=1, dtype=np.float32),
+        "accuracy_counts": score.counts_fit.mean(axis=1, dtype=np.float32),
+        "finished": score.finished.mean(axis=1, dtype=np.float32),
+        "train_loss": expected_loss(population.network, population.examples, snapshot.weights),
+        "sequences": tokens[:, : recipe.rollouts.recorded],
+        "log_probs": recorded,
+    }
+
+
+def identity_columns(population: Population, snapshot: Snapshot) -> dict[str, NDArray[Any]]:
+    """The columns every kind of zoo has."""
+    return {
+        "model_id": population.model_ids.astype(np.int32),
+        "step": np.full(len(population), snapshot.step, dtype=np.int32),
+        "weights": snapshot.weights,
+        "diverged": np.logical_not(np.isfinite(snapshot.weights).all(axis=1)),
+    }
+
+
+def expected_loss(
+    network: Network, examples: TokenExamples, weights: NDArray[np.float32], models_at_once: int = 64
+) -> NDArray[np.float32]:
+    """Expected training loss of models with weights [M, P] in nats per position, float32 [M].
+
+    Exact, because a task has only a few training strings, all equally likely. Computed in float64, so that
+    the float32 result does not depend on how many models are computed at once.
+    """
+    losses = []
+    for chunk in _chunks(len(weights), models_at_once):
+        strings = torch.from_numpy(examples.strings[chunk].astype(np.int64))
+        log_probs = run(network, torch.from_numpy(weights[chunk]).double(), strings[..., :-1])
+        loss = -log_probs.gather(-1, strings[..., 1:, None]).mean(dim=(2, 3)).numpy()
+        drawable = np.arange(loss.shape[1]) < examples.counts[chunk][:, None]
+        losses.append(np.where(drawable, loss, 0).sum(axis=1) / examples.counts[chunk])
+    return np.concatenate(losses).astype(np.float32)
+
+
+def _chunks(total: int, size: int) -> Sequence[slice]:
+    return [slice(start, min(start + size, total)) for start in range(0, total, size)]

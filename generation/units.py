@@ -1,0 +1,110 @@
+"""Train one unit of a build and write it: the same function whichever process or machine runs it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rnnzoo.atomic import write_json
+from rnnzoo.errors import RnnzooError
+from rnnzoo.generation.engines import Engine, find_engine
+from rnnzoo.generation.families import Family, family_of
+from rnnzoo.generation.plan import Plan, Unit, read_plan, unit_folder
+from rnnzoo.generation.shard_writer import UnitSource, shard_file, write_unit_rows
+from rnnzoo.manifest import file_sha256
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a process needs to train units of one build, prepared once.
+
+    Attributes:
+        out: the zoo's folder.
+        plan: the build's plan.
+        family: its kind of zoo.
+        engine: what trains.
+        data: what all models share, see `Family.load_data`.
+    """
+
+    out: Path
+    plan: Plan
+    family: Family
+    engine: Engine
+    data: Any
+
+    def train(self, unit: Unit, progress: Callable[[int, float], None]) -> None:
+        """Train a unit's models and write their rows; the sidecar written last says that the unit is whole."""
+        recipe = self.plan.recipe
+        started = time.perf_counter()
+        population, tasks = self.family.population(recipe, unit.model_ids, self.data)
+        path = unit_path(self.out, unit)
+        snapshots = len(recipe.snapshots)
+        recording = 0.0
+        with shard_file(path, len(population) * snapshots, recipe, split=None) as file:
+            for index, snapshot in enumerate(self.engine.train(population, progress)):
+                began = time.perf_counter()
+                rows = self.family.rows(recipe, self.engine, population, tasks, snapshot, self.data)
+                write_unit_rows(file, rows, index, snapshots)
+                recording += time.perf_counter() - began
+        total = time.perf_counter() - started
+        write_sidecar(path, {"training": total - recording, "recording": recording})
+
+
+def open_session(out: Path) -> Session:
+    """The session of the build planned in a folder."""
+    plan = read_plan(out)
+    family = family_of(plan.recipe)
+    data = family.load_data(plan.recipe, plan.images)
+    engine, _ = find_engine(plan.engine, family.population(plan.recipe, [0], data)[0])
+    return Session(out, plan, family, engine, data)
+
+
+def unit_path(out: Path, unit: Unit) -> Path:
+    """Where a unit's rows are written."""
+    return unit_folder(out) / f"{unit.name}.h5"
+
+
+def write_sidecar(path: Path, seconds: dict[str, float]) -> None:
+    """Declare a unit's file whole: its size, checksum and the seconds it took."""
+    sidecar = {"size": path.stat().st_size, "sha256": file_sha256(path), "seconds": seconds}
+    write_json(path.with_suffix(".json"), sidecar)
+
+
+def finished_unit(out: Path, unit: Unit) -> dict[str, Any] | None:
+    """The sidecar of a unit that is whole, else None."""
+    path = unit_path(out, unit)
+    try:
+        sidecar = json.loads(path.with_suffix(".json").read_text())
+        return sidecar if path.stat().st_size == sidecar["size"] else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def checked_source(out: Path, unit: Unit) -> UnitSource:
+    """A finished unit, read through once to see that it is what was written.
+
+    Raises:
+        RnnzooError: it is not; its sidecar is removed, so that the next build trains it anew.
+    """
+    path = unit_path(out, unit)
+    sidecar = finished_unit(out, unit)
+    if sidecar is None or file_sha256(path) != sidecar["sha256"]:
+        path.with_suffix(".json").unlink(missing_ok=True)
+        raise RnnzooError(
+            f"{path} was altered after it was written: its SHA-256 is not the recorded one. "
+            "Run the same command again; this unit alone will be trained anew."
+        )
+    return UnitSource(path, unit.start, unit.stop)
+
+
+def seconds_of_units(out: Path, units: list[Unit]) -> dict[str, float]:
+    """Seconds that finished units took in all, by kind of work."""
+    totals = {"training": 0.0, "recording": 0.0}
+    for unit in units:
+        for name, value in (finished_unit(out, unit) or {"seconds": {}})["seconds"].items():
+            totals[name] += value
+    return totals

@@ -1,0 +1,37 @@
+"""Model zoos of recurrent networks, and the benchmark that compares weight encoders on them.
+
+`load` opens a zoo; `Zoo` and `Model` are what it gives; `RnnzooError` is the error users are meant to read.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rnnzoo.encoders import load_encoder
+    from rnnzoo.errors import RnnzooError, UsageError
+    from rnnzoo.hub import local_zoos as list_zoos
+    from rnnzoo.zoo import Model, Zoo, load
+
+__version__ = "0.1.0"
+
+__all__ = ["Model", "RnnzooError", "UsageError", "Zoo", "__version__", "list_zoos", "load", "load_encoder"]
+
+_HOMES = {
+    "Model": "rnnzoo.zoo",
+    "RnnzooError": "rnnzoo.errors",
+    "UsageError": "rnnzoo.errors",
+    "Zoo": "rnnzoo.zoo",
+    "list_zoos": "rnnzoo.hub:local_zoos",
+    "load": "rnnzoo.zoo",
+    "load_encoder": "rnnzoo.encoders",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names when they are first used, so that `import rnnzoo` stays light."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'rnnzoo' has no attribute {name!r}")
+    module, _, attribute = _HOMES[name].partition(":")
+    return getattr(importlib.import_module(module), attribute or name)

@@ -1,0 +1,176 @@
+"""The command line. Thin: options in, library calls, tables out."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import rnnzoo
+from rnnzoo.errors import RnnzooError
+
+if TYPE_CHECKING:
+    from rnnzoo.zoo import Zoo
+
+_PRODUCER_COMMANDS = {
+    "build": "rnnzoo.generation.commands:build_command",
+    "import": "rnnzoo.generation.original_commands:import_command",
+    "export": "rnnzoo.generation.original_commands:export_command",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose producer commands are imported by name when asked for, so that consumers never import them."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Producer commands first, then the rest."""
+        return [*_PRODUCER_COMMANDS, *super().list_commands(context)]
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """The command of a name, imported if need be."""
+        if name not in _PRODUCER_COMMANDS:
+            return super().get_command(context, name)
+        module, _, attribute = _PRODUCER_COMMANDS[name].partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(rnnzoo.__version__, prog_name="rnnzoo")
+def cli() -> None:
+    """Model zoos of recurrent networks: build them, check them, look at them.
+
+    \b
+    Start with
+      rnnzoo build formal-languages --scale tiny --out zoos/tiny
+      rnnzoo verify zoos/tiny
+      rnnzoo show zoos/tiny --plot tiny.png
+    """
+
+
+@cli.command("list")
+@click.option("--folder", type=click.Path(path_type=Path), default=Path("zoos"), show_default=True,
+              help="Where to look for finished zoos.")  # fmt: skip
+def list_command(folder: Path) -> None:
+    """List the zoos that can be built, and those that are here."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from rnnzoo.hub import local_zoos
+    from rnnzoo.manifest import read_manifest
+
+    recipes = importlib.import_module("rnnzoo.generation.recipes").RECIPES
+    table = Table(
+        "zoo", "scale", "models", "steps", "snapshots", "rows", title="can be built: rnnzoo build ZOO --scale SCALE"
+    )
+    for name, scales in recipes.items():
+        for scale, recipe in scales.items():
+            numbers = (recipe.models, recipe.protocol.steps, len(recipe.snapshots), recipe.rows)
+            table.add_row(name, scale, *(f"{number:,}" for number in numbers))
+    console = _console()
+    console.print(table)
+    here = Table("folder", "zoo", "models", "rows", "size", "splits", title=f"finished in {folder}")
+    for path in local_zoos(folder):
+        try:
+            manifest = read_manifest(path)
+        except RnnzooError as error:
+            here.add_row(path.name, Text(str(error), style="red"))
+            continue
+        splits = ", ".join(f"{name} {counts['models']}" for name, counts in manifest.splits.items())
+        size = f"{manifest.size / 1e6:,.1f} MB"
+        here.add_row(path.name, manifest.zoo, f"{manifest.recipe['models']:,}", f"{manifest.rows:,}", size, splits)
+    console.print(here if here.row_count else f"No finished zoos in {folder}.")
+
+
+@cli.command("show")
+@click.argument("zoo")
+@click.option("--split", help="Only this split: train, validation or ood_test.")
+@click.option("--step", type=int, help="Show the best and worst models of this snapshot step; by default the last.")
+@click.option(
+    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Write accuracy and loss over steps as a PNG."
+)
+def show_command(zoo: str, split: str | None, step: int | None, plot: Path | None) -> None:
+    """Show what is in ZOO: a folder, the name of one in ./zoos, or a name on the Hub such as rnnzoo/smnist."""
+    from rnnzoo.summary import extremes_text, provenance_text, snapshot_table
+    from rnnzoo.zoo import load
+
+    rows = load(zoo, split)
+    last = rows.at_step(rows.snapshots[-1] if step is None else step)
+    console = _console()
+    console.print(provenance_text(rows), highlight=False, markup=False, soft_wrap=True)
+    console.print(snapshot_table(rows))
+    console.print(extremes_text(last), highlight=False, markup=False, soft_wrap=True)
+    if plot is not None:
+        _plot(rows, plot)
+        console.print(f"Picture written to {plot}", highlight=False)
+
+
+def _plot(rows: Zoo, path: Path) -> None:
+    from rnnzoo.plots import plot_training
+
+    plot_training(rows, path)
+
+
+@cli.command("verify")
+@click.argument("zoo")
+@click.option("--all", "every_trace", is_flag=True, help="Re-run the traces of every row, not of a sample.")
+def verify_command(zoo: str, every_trace: bool) -> None:
+    """Check ZOO: checksums, schema, finite values, split leakage, and traces re-run from the weights.
+
+    Exit code 0 if all is well, 1 with the file and field named if not.
+    """
+    from rich.progress import Progress
+    from rich.text import Text
+
+    from rnnzoo.hub import resolve
+    from rnnzoo.verification import verify
+
+    folder = resolve(zoo)
+    console = _console()
+    failures = 0
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("re-running traces", total=None, visible=False)
+
+        def advance(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total, visible=True)
+
+        for check in verify(folder, every_trace, advance):
+            mark, style = ("failed", "red") if check.problems else ("ok", "green")
+            line = Text.assemble((f"{mark:>6}", style), f"  {check.name}: {check.detail}")
+            console.print(line, soft_wrap=True)
+            for problem in check.problems[:20]:
+                console.print(f"        {problem}", highlight=False, markup=False, soft_wrap=True)
+            if len(check.problems) > 20:
+                console.print(f"        and {len(check.problems) - 20} more")
+            failures += len(check.problems)
+    if failures:
+        raise RnnzooError(f"{folder} is not sound: {failures} problem(s), listed above.")
+    console.print(f"{folder} is sound.", highlight=False)
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console()
+
+
+def main() -> None:
+    """Run the command line; errors users can act on are printed without a traceback."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except RnnzooError as error:
+        click.echo(f"Error: {error}", err=True)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        click.echo("Stopped.", err=True)
+        code = 130
+    except BrokenPipeError:
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,162 @@
+"""The rows that emulation learns from, in memory: weights, recorded rollouts and what the networks answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rnnzoo.digits import pixel_values
+from rnnzoo.encoders.protocol import Context, InputSpace
+from rnnzoo.errors import UsageError
+from rnnzoo.network import Network
+from rnnzoo.zoo import Zoo
+
+PROBE_LENGTHS = {"formal-languages": 22, "smnist": 50}
+EXAMPLES = 64
+ROWS_AT_ONCE = 256
+LOWEST_LOG_PROB = -60.0
+
+
+@dataclass(frozen=True)
+class EmulationData:
+    """Rows of one split. Rollouts stay in the dtypes of the zoo and become floats batch by batch.
+
+    Args:
+        kind: kind of zoo.
+        network: shape of the networks.
+        row_numbers: rows of the zoo, int64 [R]; diverged rows are left out.
+        steps: optimizer updates, int64 [R].
+        weights: float32 [R, P].
+        recorded: tokens uint8 [R, S, positions], or tiles of pixels uint8 [R, S, positions - 1, input_size].
+        log_probs: float16 [R, S, positions, output_size].
+        truth: float32 [R, truth_size]; see `truth_features`.
+    """
+
+    kind: str
+    network: Network
+    row_numbers: NDArray[np.int64]
+    steps: Tensor
+    weights: Tensor
+    recorded: Tensor
+    log_probs: Tensor
+    truth: Tensor
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    @property
+    def rollouts(self) -> int:
+        """Rollouts held per row."""
+        return self.log_probs.shape[1]
+
+    def batch(self, rows: Tensor, rollouts: Tensor) -> tuple[Tensor, Tensor]:
+        """Some rollouts of some rows, time first.
+
+        Args:
+            rows: int64 [N], which rows.
+            rollouts: int64 [N], which rollout of each.
+
+        Returns:
+            Inputs float32 [positions, N, input_size] and log-probabilities float32 [positions, N, output_size].
+        """
+        inputs = self._dense(self.recorded[rows, rollouts])
+        # Half precision ends at -65504 and a network may be surer than that; the loss needs finite numbers.
+        targets = self.log_probs[rows, rollouts].float().clamp_min(LOWEST_LOG_PROB)
+        return inputs.transpose(0, 1), targets.transpose(0, 1)
+
+    def context(self, z_size: int, seed: int) -> Context:
+        """What encoders may know of these rows: shapes, and rollouts of distinct networks at their last snapshot."""
+        generator = np.random.Generator(np.random.Philox(key=seed))
+        last = torch.nonzero(self.steps == self.steps.max()).flatten()
+        chosen = last[torch.from_numpy(generator.permutation(len(last))[:EXAMPLES])]
+        if len(chosen) < EXAMPLES:
+            chosen = chosen.repeat(-(-EXAMPLES // len(chosen)))[:EXAMPLES]
+        rollouts = torch.from_numpy(generator.integers(self.rollouts, size=len(chosen)))
+        inputs = self._dense(self.recorded[chosen, rollouts])
+        return Context(
+            self.network,
+            input_space(self.kind, self.network),
+            min(PROBE_LENGTHS[self.kind], inputs.shape[1]),
+            z_size,
+            self.truth.shape[1],
+            inputs,
+            self.weights,
+        )
+
+    def to(self, device: str | torch.device) -> EmulationData:
+        """The same rows with their tensors on a device."""
+        names = ("steps", "weights", "recorded", "log_probs", "truth")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+
+    def _dense(self, recorded: Tensor) -> Tensor:
+        """Recorded inputs [N, ...] as the networks saw them, float32 [N, positions, input_size]."""
+        if self.kind == "formal-languages":
+            return torch.nn.functional.one_hot(recorded.long(), self.network.input_size).float()
+        tiles = torch.from_numpy(pixel_values()).to(recorded.device)[recorded.long()]
+        return torch.nn.functional.pad(tiles, (0, 0, 1, 0))
+
+
+def load_data(zoo: Zoo, rollouts: int | None = None) -> EmulationData:
+    """Read the rows of a zoo that emulation needs.
+
+    Memory per row is the stored size of weights, recorded inputs and log-probabilities (about 109 kB for 100 rollouts
+    of formal-languages, 200 kB for smnist); fewer rollouts bound it. Shards are read 256 rows at a time.
+
+    Args:
+        zoo: usually one split.
+        rollouts: keep only the first so many of each row; None keeps all.
+
+    Raises:
+        UsageError: no sound rows, or a zoo without recorded rollouts.
+    """
+    name = "sequences" if zoo.manifest.zoo == "formal-languages" else "tiles"
+    there = {column.name for column in zoo.columns}
+    if missing := sorted({name, "log_probs"} - there):
+        raise UsageError(
+            f"{zoo.folder} has no column {missing[0]!r}: emulation needs recorded rollouts, so use the full zoo, "
+            "not a light configuration of it."
+        )
+    zoo = zoo[np.flatnonzero(~zoo["diverged"])]
+    if not len(zoo):
+        raise UsageError(f"{zoo.folder} has no sound rows in this split: build a larger zoo.")
+    parts = []
+    for start in range(0, len(zoo), ROWS_AT_ONCE):
+        rows = zoo[start : start + ROWS_AT_ONCE]
+        parts.append((rows["weights"], rows[name][:, :rollouts].copy(), rows["log_probs"][:, :rollouts].copy()))
+    weights, recorded, log_probs = (torch.from_numpy(np.concatenate(part)) for part in zip(*parts, strict=True))
+    if name == "sequences":
+        recorded = recorded[:, :, : log_probs.shape[2]]
+    steps = torch.from_numpy(zoo["step"].astype(np.int64))
+    truth = truth_features(zoo)
+    return EmulationData(zoo.manifest.zoo, zoo.network, zoo.row_numbers, steps, weights, recorded, log_probs, truth)
+
+
+def truth_features(zoo: Zoo) -> Tensor:
+    """What there is to know of each row as numbers: task, training step and accuracy, float32 [rows, truth_size].
+
+    A language is three one-hot choices, an angle its sine and cosine; steps count on a logarithmic scale.
+    """
+    task = zoo["task"]
+    if zoo.manifest.zoo == "formal-languages":
+        bounds = zoo.manifest.recipe["tasks"]
+        choices = np.arange(bounds["smallest_offset"], bounds["largest_offset"] + 1)
+        described = (task[:, :, None] == choices).reshape(len(task), -1)
+        accuracy = zoo["accuracy"]
+    else:
+        radians = np.deg2rad(task)
+        described = np.stack([np.sin(radians), np.cos(radians)], axis=1)
+        accuracy = zoo["eval_accuracy"]
+    step = np.log1p(zoo["step"]) / np.log1p(20_000)
+    return torch.from_numpy(np.column_stack([described, step, accuracy]).astype(np.float32))
+
+
+def input_space(kind: str, network: Network) -> InputSpace:
+    """The inputs that networks of a kind of zoo know."""
+    if kind == "formal-languages":
+        return InputSpace("tokens", network.input_size)
+    lowest, highest = pixel_values()[[0, -1]].tolist()
+    return InputSpace("dense", network.input_size, lowest, highest)

@@ -1,0 +1,194 @@
+"""What an encoder is given and what it must return: the contract that third parties write against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from rnnzoo.errors import RnnzooError
+from rnnzoo.network import Network
+from rnnzoo.prober import Prober
+from rnnzoo.symmetry import symmetry_of
+
+if TYPE_CHECKING:
+    from rnnzoo.zoo import Zoo
+
+
+@dataclass(frozen=True)
+class InputSpace:
+    """The inputs that networks of a zoo know, and how free numbers become such inputs.
+
+    Args:
+        kind: "tokens", one-hot vectors, or "dense", vectors of numbers in a range.
+        size: values per input.
+        low, high: range of a dense value.
+    """
+
+    kind: str
+    size: int
+    low: float = 0.0
+    high: float = 1.0
+
+    def squash(self, free: Tensor) -> Tensor:
+        """Free numbers [..., size] as soft inputs: softmax over tokens, sigmoid over the dense range."""
+        if self.kind == "tokens":
+            return free.softmax(-1)
+        return self.low + (self.high - self.low) * free.sigmoid()
+
+    def unsquash(self, inputs: Tensor, sharpness: float) -> Tensor:
+        """Free numbers that `squash` to nearly the given inputs [..., size].
+
+        Args:
+            inputs: one-hot tokens, or dense values.
+            sharpness: how near: the lead of a token's logit, and the largest logit of a dense value.
+        """
+        if self.kind == "tokens":
+            return inputs * sharpness
+        share = (inputs - self.low) / (self.high - self.low)
+        return torch.logit(share, eps=1e-6).clamp(-sharpness, sharpness)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an encoder may know of a zoo when it is built.
+
+    Args:
+        network: shape of the networks it will encode.
+        input_space: the inputs they know.
+        probe_length: steps per probing sequence (system: 22 for tokens, 50 for tiles).
+        z_size: numbers in z.
+        truth_size: numbers in `Rows.truth`.
+        example_inputs: recorded rollouts of the training split, dense [E, positions, input_size], or None when an
+            encoder is loaded.
+        example_weights: weights of the training split, [E, P], or None when an encoder is loaded.
+    """
+
+    network: Network
+    input_space: InputSpace
+    probe_length: int = 22
+    z_size: int = 16
+    truth_size: int = 0
+    example_inputs: Tensor | None = field(default=None, compare=False, repr=False)
+    example_weights: Tensor | None = field(default=None, compare=False, repr=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields that a saved encoder needs to be built again."""
+        names = ("probe_length", "z_size", "truth_size")
+        own = {name: getattr(self, name) for name in names}
+        return {"network": asdict(self.network), "input_space": asdict(self.input_space), **own}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Context:
+        """The context a saved encoder was built in, without examples."""
+        parts = {"network": Network(**data["network"]), "input_space": InputSpace(**data["input_space"])}
+        return cls(**{**data, **parts})
+
+
+@dataclass
+class Rows:
+    """A batch of networks as an encoder sees them.
+
+    Args:
+        network: their shape.
+        weights: flat weights [M, P].
+        prepared: what the encoder's `prepare` made of these rows, or None.
+        truth: task, step and accuracy as numbers [M, truth_size]; for the upper rail alone. None where unknown.
+    """
+
+    network: Network
+    weights: Tensor
+    prepared: Tensor | None = None
+    truth: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The weights by tensor name, gates split off: each [M, channels, *group sizes]; see `rnnzoo.symmetry`."""
+        return symmetry_of(self.network).split(self.weights)
+
+    @cached_property
+    def prober(self) -> Prober:
+        """The same networks as black boxes."""
+        return Prober(self.network, self.weights)
+
+
+class Encoder(nn.Module):
+    """Base of all encoders: maps rows to z. Subclasses take (context, **settings) and define `forward`.
+
+    Attributes:
+        mechanistic: whether it reads weights; None for the rails.
+        permuted_in_training: the trainer renumbers hidden units at random before each training step.
+        needs_truth: it reads `Rows.truth` (the upper rail).
+        profiles: settings that differ from the defaults, which are the paper's, by name of the profile.
+    """
+
+    mechanistic: ClassVar[bool | None] = None
+    permuted_in_training: ClassVar[bool] = False
+    needs_truth: ClassVar[bool] = False
+    profiles: ClassVar[dict[str, dict[str, Any]]] = {}
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self.context = context
+        self.origin = f"{type(self).__module__}:{type(self).__qualname__}"
+        self.settings: dict[str, Any] = {}
+
+    def prepare(self, weights: Tensor) -> Tensor | None:
+        """Numbers [M, F] that depend on the weights alone; made once per row and handed back in `Rows.prepared`."""
+        return None
+
+    def forward(self, rows: Rows) -> Tensor:
+        """The embedding before normalisation, [M, z_size]."""
+        raise NotImplementedError(f"{type(self).__name__} must define forward(rows) -> Tensor [models, z_size].")
+
+    def probing_inputs(self, rows: Rows) -> Tensor | None:
+        """The inputs it sends to the networks, [M or 1, probes, positions, input_size]; None if it sends none."""
+        return None
+
+    def embed(self, zoo: Zoo, models_at_once: int = 256) -> NDArray[np.float32]:
+        """Embeddings of every row of a zoo, unit length, float32 [rows, z_size]; NaN where the weights diverged.
+
+        Raises:
+            UsageError: the zoo's networks have another shape than the encoder was built for.
+        """
+        from rnnzoo.encoders.embedding import embed_zoo
+
+        return embed_zoo(self, zoo, models_at_once)
+
+
+def encode(encoder: nn.Module, rows: Rows, z_size: int, check_values: bool = True) -> Tensor:
+    """Embeddings of unit length [M, z_size], with the encoder's answer checked.
+
+    Args:
+        encoder: any encoder.
+        rows: the networks.
+        z_size: numbers an embedding must have.
+        check_values: look for NaN and infinity, which on an accelerator waits for it.
+
+    Raises:
+        RnnzooError: an answer of the wrong type or shape, or with values that are not finite.
+    """
+    z = encoder(rows)
+    name = type(encoder).__name__
+    if not isinstance(z, Tensor) or z.shape != (len(rows), z_size):
+        got = f"shape {tuple(z.shape)}" if isinstance(z, Tensor) else f"a {type(z).__name__}"
+        raise RnnzooError(
+            f"The encoder {name} returned {got} for {len(rows)} networks: its forward must return a tensor "
+            f"of shape ({len(rows)}, {z_size})."
+        )
+    if check_values and not torch.isfinite(z).all():
+        bad = int((~torch.isfinite(z)).any(dim=1).sum())
+        raise RnnzooError(
+            f"The encoder {name} returned NaN or infinity for {bad} of {len(rows)} networks: lower the learning rate, "
+            "or look for a division by zero or a logarithm of zero in its forward."
+        )
+    return nn.functional.normalize(z, dim=1, eps=1e-6)

@@ -1,0 +1,118 @@
+"""Run a population of the zoo's networks as black boxes, step by step or over whole sequences, counting queries."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rnnzoo.errors import UsageError
+from rnnzoo.network import GATES, Network
+from rnnzoo.recurrence import GATE_ORDER, lstm_recurrence, lstm_step
+
+
+class Prober:
+    """M networks that answer inputs with log-probabilities; all that functionalist encoders may see of them.
+
+    The whole population advances together, one batched product per layer and step. Gradients flow to the inputs,
+    never to the networks' weights.
+
+    Args:
+        network: their shape.
+        weights: flat weights [M, P].
+
+    Attributes:
+        queries: inputs each network has answered so far.
+    """
+
+    def __init__(self, network: Network, weights: Tensor) -> None:
+        self.network = network
+        self.models = len(weights)
+        self.queries = 0
+        tensors = network.unflatten(weights.detach())
+        self._inputs, self._recurrent, self._biases = [], [], []
+        for layer in range(network.layers):
+            self._inputs.append(_by_input(tensors[f"weight_ih_l{layer}"]))
+            self._recurrent.append(_by_input(tensors[f"weight_hh_l{layer}"]))
+            bias = tensors[f"bias_ih_l{layer}"] + tensors[f"bias_hh_l{layer}"]
+            self._biases.append(_sigmoids_first(bias)[:, None])
+        self._joined: list[Tensor] = []
+        self._readout = tensors["linear.weight"].transpose(1, 2)
+        self._readout_bias = tensors["linear.bias"][:, None]
+        self._states: list[tuple[Tensor, Tensor]] = []
+
+    def start(self, probes: int = 1) -> None:
+        """Begin `probes` parallel sequences per network, each from a zero state."""
+        zero = self._readout.new_zeros(self.models, probes, self.network.hidden_size)
+        self._states = [(zero, zero)] * self.network.layers
+        if not self._joined:
+            pairs = zip(self._inputs, self._recurrent, strict=True)
+            self._joined = [torch.cat(pair, dim=1) for pair in pairs]
+
+    def step(self, inputs: Tensor) -> Tensor:
+        """Advance every sequence by one input.
+
+        Args:
+            inputs: [M, probes, input_size], or [1, probes, input_size] for the same to all networks.
+
+        Returns:
+            Log-probabilities [M, probes, output_size].
+
+        Raises:
+            UsageError: inputs of another shape, or `start` was not called.
+        """
+        if not self._states:
+            raise UsageError("Call prober.start(probes) before prober.step: it sets the networks' states to zero.")
+        probes = self._states[0][0].shape[1]
+        self._check(inputs, (probes, self.network.input_size))
+        self.queries += probes
+        hidden = inputs.expand(self.models, -1, -1)
+        for layer, (output, cell) in enumerate(self._states):
+            joined = torch.cat([hidden, output], dim=-1)
+            state = lstm_step(joined, cell, self._joined[layer], self._biases[layer])
+            self._states[layer] = state
+            hidden = state[0]
+        return torch.baddbmm(self._readout_bias, hidden, self._readout).log_softmax(-1)
+
+    def run(self, inputs: Tensor) -> Tensor:
+        """Answers to whole sequences, each from a zero state; faster than step by step.
+
+        Args:
+            inputs: [M, probes, positions, input_size], or [1, ...] for the same to all networks.
+
+        Returns:
+            Log-probabilities [M, probes, positions, output_size].
+
+        Raises:
+            UsageError: inputs of another shape.
+        """
+        self._check(inputs, (-1, -1, self.network.input_size))
+        probes, positions = inputs.shape[1:3]
+        self.queries += probes * positions
+        # Time runs first from here on, so that each step of the recurrence is one block of memory.
+        hidden = inputs.transpose(1, 2).flatten(1, 2).expand(self.models, -1, -1)
+        for layer in range(self.network.layers):
+            projected = torch.baddbmm(self._biases[layer], hidden, self._inputs[layer])
+            projected = projected.unflatten(1, (positions, probes)).transpose(0, 1)
+            outputs = lstm_recurrence(projected, self._recurrent[layer])
+            hidden = outputs.transpose(0, 1).flatten(1, 2)
+        answers = torch.baddbmm(self._readout_bias, hidden, self._readout).log_softmax(-1)
+        return answers.unflatten(1, (positions, probes)).transpose(1, 2)
+
+    def _check(self, inputs: Tensor, shape: tuple[int, ...]) -> None:
+        fits = inputs.ndim == len(shape) + 1 and inputs.shape[0] in (1, self.models)
+        if not fits or any(w not in (-1, n) for w, n in zip(shape, inputs.shape[1:], strict=True)):
+            wanted = ", ".join("any" if size == -1 else str(size) for size in shape)
+            raise UsageError(
+                f"Probing inputs have shape {tuple(inputs.shape)}; give [{self.models} or 1, {wanted}] for "
+                f"{self.models} networks of {self.network.describe()}."
+            )
+
+
+def _sigmoids_first(tensor: Tensor) -> Tensor:
+    """Reorder the gates [M, 4H, ...] from PyTorch's order to that of `rnnzoo.recurrence`."""
+    return tensor.unflatten(1, (len(GATES), -1))[:, GATE_ORDER].flatten(1, 2)
+
+
+def _by_input(weight: Tensor) -> Tensor:
+    """Weights [M, 4H, K] as [M, K, 4H], contiguous: the form in which small batched products are fast."""
+    return _sigmoids_first(weight).transpose(1, 2).contiguous()

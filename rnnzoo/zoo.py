@@ -1,0 +1,320 @@
+"""A zoo in memory: rows as lazy columns, single models, filters, and batches for torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rnnzoo.digits import TILE_PIXELS, TILES, network_inputs
+from rnnzoo.errors import UsageError
+from rnnzoo.manifest import Manifest, read_manifest
+from rnnzoo.network import Network
+from rnnzoo.schema import SPLITS, Column
+from rnnzoo.shards import ShardReader, split_rows
+
+if TYPE_CHECKING:
+    import torch
+
+    from rnnzoo.lstm import LSTMNetwork
+    from rnnzoo.torch_data import ZooDataset
+
+
+class Zoo:
+    """Some rows of a zoo, each one snapshot of one model. Nothing is read until it is asked for.
+
+    `zoo["accuracy"]` is a column as a NumPy array, `zoo[3]` one snapshot, `zoo[10:20]` or
+    `zoo[zoo["finished"] > 0.9]` a smaller zoo.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        rows: NDArray[np.int64] | None = None,
+        reader: ShardReader | None = None,
+        numbers: dict[str, NDArray[Any]] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self._reader = reader or ShardReader(folder, manifest)
+        self._rows = np.arange(self._reader.rows) if rows is None else rows
+        # Columns of plain numbers are small; each is read once for all rows and shared by every subset.
+        self._numbers = {} if numbers is None else numbers
+
+    @property
+    def network(self) -> Network:
+        """Shape of the zoo's networks."""
+        return self.manifest.network
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Name, dtype, shape and meaning of every column."""
+        return self.manifest.columns
+
+    @property
+    def snapshots(self) -> tuple[int, ...]:
+        """The optimizer steps the zoo has snapshots of."""
+        return self.manifest.snapshots
+
+    @property
+    def row_numbers(self) -> NDArray[np.int64]:
+        """Numbers of these rows among all rows of the zoo, int64 [len(zoo)]."""
+        return self._rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Model]:
+        return (self[index] for index in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"Zoo({str(self.folder)!r}, {self.manifest.zoo}, {len(self)} rows, {self.network.describe()})"
+
+    @overload
+    def __getitem__(self, key: int | np.integer) -> Model: ...
+    @overload
+    def __getitem__(self, key: str) -> NDArray[Any]: ...
+    @overload
+    def __getitem__(self, key: slice | Sequence[int] | NDArray[Any]) -> Zoo: ...
+    def __getitem__(self, key: Any) -> Any:
+        """A column by name, a model by number, or the rows a slice, mask or list of numbers selects."""
+        if isinstance(key, str):
+            return self.column(key)
+        if isinstance(key, (int, np.integer)):
+            if not -len(self) <= key < len(self):
+                raise IndexError(f"row {key} is not among this zoo's {len(self)} rows")
+            return Model(self, int(key) % len(self))
+        return self._select(self._rows[key if isinstance(key, slice) else np.asarray(key)])
+
+    def column(self, name: str) -> NDArray[Any]:
+        """One column of these rows: [len(zoo), *shape] in the dtype of the schema.
+
+        Raises:
+            UsageError: no such column.
+        """
+        column = self._column(name)
+        if column.shape:
+            return self._reader.read(name, self._rows)
+        if name not in self._numbers:
+            self._numbers[name] = self._reader.read(name, np.arange(self._reader.rows))
+        return self._numbers[name][self._rows]
+
+    def split(self, name: str) -> Zoo:
+        """The rows of one split: "train", "validation" or "ood_test".
+
+        Raises:
+            UsageError: no such split in this zoo.
+        """
+        if name not in self.manifest.splits:
+            there = ", ".join(self.manifest.splits)
+            known = "" if name in SPLITS else f" (the split names are {', '.join(SPLITS)})"
+            raise UsageError(f"{self.folder} has no split {name!r}{known}: it has {there}.")
+        return self._select(np.intersect1d(self._rows, split_rows(self.manifest.files, name)))
+
+    def split_of(self) -> NDArray[np.str_]:
+        """The split each of these rows is in."""
+        labels = np.repeat([f.split for f in self.manifest.files], [f.rows for f in self.manifest.files])
+        return labels[self._rows]
+
+    def at_step(self, step: int) -> Zoo:
+        """The snapshots taken after `step` optimizer updates: one row per model.
+
+        Raises:
+            UsageError: the zoo has no snapshot at that step.
+        """
+        if step not in self.snapshots:
+            raise UsageError(
+                f"{self.folder} has no snapshot at step {step}: its steps are {', '.join(map(str, self.snapshots))}."
+            )
+        return self.filter(step=step)
+
+    def filter(self, **conditions: Any) -> Zoo:
+        """The rows that meet every condition, for example `filter(accuracy=(0.9, 1.0), step=2000)`.
+
+        Args:
+            conditions: per column, a value to equal or, for columns of numbers, a pair (lowest, highest),
+                both included. Columns of several numbers, such as the task of formal-languages, take the
+                whole value.
+
+        Raises:
+            UsageError: no such column, or a condition of the wrong shape.
+        """
+        keep = np.ones(len(self), dtype=bool)
+        for name, condition in conditions.items():
+            column = self._column(name)
+            values = self.column(name)
+            wanted = np.asarray(condition)
+            if wanted.shape == column.shape:
+                keep &= (values == wanted).reshape(len(self), -1).all(axis=1)
+            elif column.shape == () and wanted.shape == (2,):
+                keep &= (values >= wanted[0]) & (values <= wanted[1])
+            else:
+                raise UsageError(
+                    f"filter({name}={condition!r}): give a value of shape {column.shape}"
+                    + (" or a pair (lowest, highest)." if column.shape == () else ".")
+                )
+        return self._select(self._rows[keep])
+
+    def recorded_inputs(self) -> NDArray[Any]:
+        """What the networks were fed when their traces were recorded, as networks take it.
+
+        Returns:
+            formal-languages: tokens, uint8 [len(zoo), recorded, positions]. smnist: tiles, normalised, behind an
+            all-zero one, float32 [len(zoo), recorded, 50, 16].
+        """
+        if "tiles" in (column.name for column in self.columns):
+            return network_inputs(self["tiles"])
+        return self["sequences"][:, :, :-1]
+
+    def run(
+        self, inputs: ArrayLike | torch.Tensor, models_at_once: int = 64, device: str = "cpu"
+    ) -> NDArray[np.float32]:
+        """What every network of these rows answers to inputs.
+
+        Args:
+            inputs: the same for all networks: integer tokens [batch, positions] or float
+                [batch, positions, input_size]; or one set per network, with a leading [len(zoo)]. smnist takes
+                integer tiles [batch, 49, 16] instead of tokens and normalises them.
+            models_at_once: networks computed together, which bounds memory.
+            device: torch device to compute on.
+
+        Returns:
+            Log-probabilities, float32 [len(zoo), batch, positions, output_size].
+
+        Raises:
+            UsageError: inputs of a shape that fits neither form.
+        """
+        import torch
+
+        from rnnzoo.lstm import run
+
+        if self.manifest.zoo == "smnist" and np.issubdtype(np.asarray(inputs).dtype, np.integer):
+            inputs = network_inputs(self._checked_tiles(np.asarray(inputs)))
+        tensor = torch.as_tensor(inputs)
+        shared_dims = 3 if tensor.is_floating_point() else 2
+        if tensor.ndim not in (shared_dims, shared_dims + 1):
+            raise UsageError(
+                f"Inputs of shape {tuple(tensor.shape)} do not fit: give integer tokens [batch, positions] or floats "
+                f"[batch, positions, {self.network.input_size}], or one set per network with a leading [{len(self)}]."
+            )
+        if tensor.ndim == shared_dims + 1 and len(tensor) != len(self):
+            raise UsageError(f"Inputs for {len(tensor)} networks were given, but there are {len(self)} rows.")
+        answers = []
+        for start in range(0, len(self), models_at_once):
+            part = self[start : start + models_at_once]
+            own = tensor[start : start + models_at_once] if tensor.ndim > shared_dims else tensor[None]
+            weights = torch.from_numpy(part["weights"]).to(device)
+            with torch.no_grad():
+                answers.append(run(self.network, weights, own.to(device)).cpu().numpy())
+        return np.concatenate(answers)
+
+    def torch_dataset(self, columns: Iterable[str] | None = None) -> ZooDataset:
+        """These rows as a `torch.utils.data.Dataset` of dicts of tensors; safe with any number of workers.
+
+        Args:
+            columns: which columns to read, by default all.
+        """
+        from rnnzoo.torch_data import ZooDataset
+
+        names = [column.name for column in self.columns] if columns is None else list(columns)
+        for name in names:
+            self._column(name)
+        return ZooDataset(self, names)
+
+    def _checked_tiles(self, tiles: NDArray[Any]) -> NDArray[np.uint8]:
+        if tiles.shape[-2:] != (TILES, TILE_PIXELS) or tiles.min(initial=0) < 0 or tiles.max(initial=0) > 255:
+            raise UsageError(
+                f"Integer inputs of shape {tiles.shape} are no tiles: give pixels 0..255 as "
+                f"[batch, {TILES}, {TILE_PIXELS}] (`rnnzoo.digits.to_tiles` cuts images)."
+            )
+        return tiles.astype(np.uint8)
+
+    def _column(self, name: str) -> Column:
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise UsageError(
+            f"{self.folder} has no column {name!r}: it has {', '.join(column.name for column in self.columns)}."
+        )
+
+    def _select(self, rows: NDArray[np.int64]) -> Zoo:
+        return Zoo(self.folder, self.manifest, rows, self._reader, self._numbers)
+
+
+@dataclass(frozen=True)
+class Model:
+    """One snapshot of one network. `model["accuracy"]` is the value of any column."""
+
+    zoo: Zoo
+    index: int
+
+    def __getitem__(self, column: str) -> Any:
+        """The value of a column in this row: a number or an array of the column's shape."""
+        return self.zoo[self.index : self.index + 1][column][0]
+
+    def __repr__(self) -> str:
+        return f"Model(model_id={self.model_id}, step={self.step}, task={self.task}, split={self.split!r})"
+
+    @property
+    def model_id(self) -> int:
+        """Number of the model in its zoo."""
+        return int(self["model_id"])
+
+    @property
+    def step(self) -> int:
+        """Optimizer updates the weights have had."""
+        return int(self["step"])
+
+    @property
+    def task(self) -> Any:
+        """What the network was trained on, as stored."""
+        value = self["task"]
+        return tuple(value.tolist()) if isinstance(value, np.ndarray) else value.item()
+
+    @property
+    def split(self) -> str:
+        """The split this model is in."""
+        return str(self.zoo[self.index : self.index + 1].split_of()[0])
+
+    def recorded_inputs(self) -> NDArray[Any]:
+        """What the network was fed when its traces were recorded; see `Zoo.recorded_inputs`."""
+        return self.zoo[self.index : self.index + 1].recorded_inputs()[0]
+
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        """All parameters, flat, float32 [P]."""
+        return self["weights"]
+
+    def tensors(self) -> dict[str, NDArray[np.float32]]:
+        """The parameters by PyTorch name, each in its own shape."""
+        return self.zoo.network.unflatten(self.weights)
+
+    def to_torch(self) -> LSTMNetwork:
+        """The network as a `torch.nn.Module` that maps tokens or inputs to log-probabilities."""
+        from rnnzoo.lstm import LSTMNetwork
+
+        return LSTMNetwork.from_weights(self.zoo.network, self.weights)
+
+
+def load(path_or_name: str | Path, split: str | None = None, revision: str | None = None) -> Zoo:
+    """Open a zoo: a folder that `rnnzoo build` wrote, or a name on the Hugging Face Hub such as "rnnzoo/smnist".
+
+    Args:
+        path_or_name: folder, or `namespace/name` of a dataset on the Hub, fetched once and cached.
+        split: only the rows of "train", "validation" or "ood_test".
+        revision: branch, tag or commit on the Hub.
+
+    Raises:
+        UsageError: no such folder or name, or no such split.
+        RnnzooError: the zoo is damaged, or of a version this rnnzoo does not read.
+    """
+    from rnnzoo.hub import resolve
+
+    folder = resolve(path_or_name, revision)
+    zoo = Zoo(folder, read_manifest(folder))
+    return zoo if split is None else zoo.split(split)

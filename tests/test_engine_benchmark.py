@@ -1,0 +1,39 @@
+"""The performance page shows what the benchmark measured, and nothing else."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from engine_table import BEGIN, END, block_of, render_all, rewrite  # noqa: E402
+
+
+def test_performance_page_shows_the_measured_results():
+    rendered = render_all(ROOT / "benchmarks" / "results").strip()
+    assert "numba engine" in rendered
+    assert block_of((ROOT / "docs" / "performance.md").read_text()) == rendered
+
+
+def test_rewriting_replaces_only_the_block(tmp_path: Path):
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    rewrite(page, ROOT / "benchmarks" / "results")
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("\nafter\n")
+    assert "old\n" not in text
+    assert block_of(text) == render_all(ROOT / "benchmarks" / "results").strip()
+
+
+def test_operations_count_the_products_of_a_step():
+    engines = pytest.importorskip("engines")
+    population = engines.tiles(1)
+    products = 4 * 32 * 32 * 3 + 10 * 32
+    assert engines.operations(population, weighted=False) == 32 * 50 * (6 * products + 4 * 128 * 16)
+    languages = engines.languages(2)
+    assert engines.operations(languages, weighted=True) < engines.operations(languages, weighted=False) / 3

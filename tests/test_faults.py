@@ -1,0 +1,264 @@
+"""Real processes, killed, starved and interrupted: nothing whole is lost, and the zoo comes out the same."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rnnzoo.generation import plan as plan_module
+from rnnzoo.generation.build import build
+from rnnzoo.generation.crews import CPUWorkers, GPUWorkers
+from rnnzoo.generation.plan import Plan, Unit, unit_folder
+from rnnzoo.generation.progress import SilentReporter
+from rnnzoo.generation.recipes import Recipe
+from rnnzoo.generation.scheduler import run_units
+from rnnzoo.verification import verify
+from rnnzoo.zoo import load
+
+KILLS = int(os.environ.get("RNNZOO_KILLS", "6"))
+"""Random moments at which a worker or the whole build is killed."""
+
+BUILD = """
+import sys
+from pathlib import Path
+from rnnzoo.generation import plan
+from rnnzoo.generation.commands import build_command
+plan.MODELS_PER_UNIT = 2
+import rnnzoo.cli
+sys.argv = ["rnnzoo", "build", *sys.argv[1:]]
+rnnzoo.cli.main()
+"""
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds worker processes through /proc")
+
+
+@pytest.fixture(scope="module")
+def recipe(small_recipe: Recipe) -> Recipe:
+    return small_recipe.override({"models": 14, "snapshots": (0, 25), "rollouts.evaluated": 8, "rollouts.recorded": 3})
+
+
+@pytest.fixture(scope="module")
+def undisturbed(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    out = tmp_path_factory.mktemp("undisturbed") / "zoo"
+    build(recipe, out, "reference")
+    return contents(out)
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    zoo = load(out)
+    order = np.lexsort((zoo["step"], zoo["model_id"]))
+    return {column.name: zoo[column.name][order].tobytes() for column in zoo.columns}
+
+
+def start(out: Path, *options: str) -> subprocess.Popen[str]:
+    command = [
+        sys.executable, "-c", BUILD, "formal-languages", "--scale", "tiny", "--models", "14", "--snapshots", "0,25",
+        "--set", "rollouts.evaluated=8", "--set", "rollouts.recorded=3", "--engine", "reference", "--out", str(out),
+        *options,
+    ]  # fmt: skip
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def children(process: subprocess.Popen[str]) -> list[int]:
+    try:
+        return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def wait_until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition() and process.poll() is None and time.monotonic() < deadline:
+        os.sched_yield()
+
+
+def whole_units(out: Path) -> dict[str, tuple[int, int]]:
+    """Identity of every finished unit's sidecar: it changes if the unit is trained again."""
+    found = {}
+    for path in unit_folder(out).glob("*.json"):
+        status = path.stat()
+        found[path.name] = (status.st_ino, status.st_mtime_ns)
+    return found
+
+
+def test_random_kills_cost_nothing_that_was_whole(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+    """Zoos are built, and builds killed, until there were enough kills."""
+    generator = random.Random(5)
+    kills = zoos = 0
+    while kills < KILLS:
+        out = tmp_path / f"zoo-{zoos}"
+        zoos += 1
+        seen: dict[str, tuple[int, int]] = {}
+        while not (out / "manifest.json").exists():
+            process = start(out, "--workers", "2")
+            while process.poll() is None and kills < KILLS:
+                kills += kill_at_a_random_moment(process, generator)
+                now = whole_units(out)
+                assert seen.items() <= now.items() or not now
+                seen |= now
+            _, errors = process.communicate(timeout=120)
+            assert process.returncode in (0, 1, -signal.SIGKILL), errors
+            assert "Traceback" not in errors, errors
+        assert contents(out) == undisturbed
+        assert [p for check in verify(out, every_trace=True) for p in check.problems] == []
+        assert not list(out.rglob("*.partial"))
+
+
+def kill_at_a_random_moment(process: subprocess.Popen[str], generator: random.Random) -> int:
+    """Kill a worker or the whole build some time within the next seconds; 0 if it ended before that."""
+    wait_until(lambda: children(process), process)
+    moment = time.monotonic() + generator.random() * 3
+    wait_until(lambda: time.monotonic() > moment, process)
+    victims = children(process)
+    if not victims or process.poll() is not None:
+        return 0
+    os.kill(process.pid if generator.random() < 0.4 else generator.choice(victims), signal.SIGKILL)
+    return 1
+
+
+def test_workers_end_with_a_killed_build(recipe: Recipe, tmp_path: Path) -> None:
+    process = start(tmp_path / "zoo", "--workers", "2")
+    wait_until(lambda: len(children(process)) == 2, process)
+    workers = children(process)
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 20
+    while any(is_running(pid) for pid in workers) and time.monotonic() < deadline:
+        os.sched_yield()
+    assert not any(is_running(pid) for pid in workers)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "2")])
+def test_ctrl_c_stops_cleanly(
+    recipe: Recipe, undisturbed: dict[str, bytes], tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    out = tmp_path / "zoo"
+    process = start(out, *options)
+    wait_until(lambda: whole_units(out), process)
+    workers = children(process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "give the same command again to go on" in errors
+    assert "Traceback" not in errors
+    assert not any(is_running(pid) for pid in workers)
+    before = whole_units(out)
+    again = start(out, *options)
+    _, errors = again.communicate(timeout=120)
+    assert again.returncode == 0, errors
+    assert f"Going on from {2 * len(before)} of 14 models" in errors
+    assert contents(out) == undisturbed
+
+
+def test_a_second_build_refuses_while_the_first_works(tmp_path: Path) -> None:
+    out = tmp_path / "zoo"
+    first = start(out)
+    wait_until(lambda: whole_units(out), first)
+    second = start(out)
+    _, errors = second.communicate(timeout=60)
+    assert second.returncode == 2
+    assert f"Another build (process {first.pid}) is writing to" in errors
+    first.communicate(timeout=120)
+    assert first.returncode == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of a few megabytes that a test may fill."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(["mount", *options], capture_output=True).returncode:
+        pytest.skip("no right to mount a small disk")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "2")])
+def test_a_disk_that_fills_up_while_building(
+    small_disk: Path, undisturbed: dict[str, bytes], options: tuple[str, ...]
+) -> None:
+    out = small_disk / "zoo"
+    process = start(out, *options)
+    wait_until(lambda: whole_units(out), process)
+    ballast = small_disk / "ballast"
+    with open(ballast, "wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "The disk is full" in " ".join(errors.split())
+    assert "Traceback" not in errors
+    before = whole_units(out)
+    assert before
+    ballast.unlink()
+    again = start(out, *options)
+    _, errors = again.communicate(timeout=120)
+    assert again.returncode == 0, errors
+    assert contents(out) == undisturbed
+
+
+def test_workers_and_units_do_not_change_the_zoo(
+    recipe: Recipe, undisturbed: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan_module, "MODELS_PER_UNIT", 3)
+    build(recipe, tmp_path / "zoo", "reference", crew=CPUWorkers(2))
+    assert contents(tmp_path / "zoo") == undisturbed
+
+
+class Collector(SilentReporter):
+    """Keeps the messages and counts the finished models."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+        self.models = 0
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+    def unit_finished(self, models: int) -> None:
+        self.models += models
+
+
+def test_a_unit_that_always_fails_is_given_up_and_the_rest_goes_on(recipe: Recipe, tmp_path: Path) -> None:
+    """The unit's file name is taken by a folder that cannot be replaced, so writing it fails every time."""
+    plan = Plan(recipe.override({"models": 6}), "reference", "hub", 2)
+    plan.write(tmp_path)
+    (unit_folder(tmp_path) / "models-00000002-00000004.h5" / "obstacle").mkdir(parents=True)
+    reporter = Collector()
+    failed = run_units(tmp_path, plan.units, [{}], reporter)
+    assert [f.unit for f in failed] == [Unit(2, 4)]
+    assert reporter.models == 4
+    assert "Traceback" in failed[0].log.read_text()
+    assert any("for the last of 3 times" in message for message in reporter.messages)
+
+
+def test_more_gpus_than_there_are_is_one_clear_line(tmp_path: Path) -> None:
+    import torch
+
+    if torch.cuda.device_count() >= 64:
+        pytest.skip("this machine has 64 GPUs")
+    with pytest.raises(Exception, match="--gpus 64 was asked for"):
+        GPUWorkers(64)
+    process = start(tmp_path / "zoo", "--gpus", "64")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert len(errors.strip().splitlines()) == 1

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from datasets import Features, load_dataset
+
+from rnnzoo.cards import configurations, front_matter, render_card
+from rnnzoo.manifest import read_manifest
+from rnnzoo.zoo import Zoo
+
+
+@pytest.mark.parametrize("name", [None, "weights", "labels"])
+def test_load_dataset_gives_the_zoos_rows(built_folder: Path, zoo: Zoo, name: str | None, tmp_path: Path) -> None:
+    loaded = load_dataset(str(built_folder), name, cache_dir=str(tmp_path))
+    assert list(loaded) == ["train", "validation", "ood_test"]
+    columns = configurations(zoo.columns)[name or "default"]
+    for split, rows in loaded.items():
+        expected = zoo.split(split)
+        assert rows.column_names == [column.name for column in columns]
+        assert rows.num_rows == len(expected)
+        table = rows.with_format("arrow")[:]
+        for column in columns:
+            values = np.array(table[column.name].to_pylist(), dtype=column.dtype)
+            assert np.array_equal(values, expected[column.name], equal_nan=column.dtype.startswith("float"))
+
+
+def test_streaming_gives_the_same_rows(built_folder: Path, zoo: Zoo) -> None:
+    rows = list(load_dataset(str(built_folder), "labels", split="train", streaming=True))
+    assert [row["step"] for row in rows] == zoo.split("train")["step"].tolist()
+
+
+def test_the_cards_features_are_what_datasets_would_write(built_folder: Path) -> None:
+    manifest = read_manifest(built_folder)
+    for info in front_matter(manifest)["dataset_info"]:
+        features = Features._from_yaml_list(info["features"])
+        assert features._to_yaml_list() == info["features"]
+
+
+def test_the_card_is_valid_and_complete(built_folder: Path) -> None:
+    text = (built_folder / "README.md").read_text()
+    assert text == render_card(read_manifest(built_folder))
+    _, matter, body = text.split("---\n", 2)
+    assert [config["config_name"] for config in yaml.safe_load(matter)["configs"]] == ["default", "weights", "labels"]
+    assert "$" not in body
+    for column in read_manifest(built_folder).columns:
+        assert f"`{column.name}`" in body
+
+
+def test_datasets_alone_is_enough(built_folder: Path, tmp_path: Path) -> None:
+    """The folder loads where neither rnnzoo nor torch can be imported."""
+    code = (
+        "import sys\n"
+        "class Blocker:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in ('rnnzoo', 'torch'):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Blocker())\n"
+        "from datasets import load_dataset\n"
+        f"rows = load_dataset({str(built_folder)!r}, cache_dir={str(tmp_path)!r})['train'].with_format('numpy')\n"
+        "print(rows[0]['weights'].shape, rows[0]['sequences'].shape, rows[0]['log_probs'].shape)\n"
+    )
+    environment = {**os.environ, "USE_TORCH": "0", "USE_TF": "0", "USE_JAX": "0"}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert result.stdout.strip() == "(13766,) (12, 42) (12, 41, 6)", result.stderr
+
+
+def test_the_cards_snippets_run(built_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = render_card(read_manifest(built_folder), dataset=str(built_folder))
+    snippets = [block.split("```")[0] for block in text.split("```python\n")[1:]]
+    assert len(snippets) == 2
+    for snippet in snippets:
+        exec(snippet, {})

@@ -1,0 +1,95 @@
+"""The hand-written backward passes against numerical gradients, and the black-box runner against the plain one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd import gradcheck
+
+from rnnzoo.encoders.edges import update_edges
+from rnnzoo.encoders.layers import ResidualCore
+from rnnzoo.errors import UsageError
+from rnnzoo.lstm import run
+from rnnzoo.network import Network
+from rnnzoo.prober import Prober
+from rnnzoo.recurrence import WeightGradients, lstm_recurrence, lstm_step
+
+
+def numbers(*shape: int, grad: bool = True) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64, requires_grad=grad)
+
+
+def test_gradients_of_a_whole_sequence() -> None:
+    assert gradcheck(lstm_recurrence, (numbers(4, 3, 12), numbers(3, 12)))
+    assert gradcheck(lstm_recurrence, (numbers(1, 3, 12), numbers(3, 12)))
+    assert gradcheck(lstm_recurrence, (numbers(4, 2, 3, 12), numbers(2, 3, 12, grad=False)))
+
+
+def test_gradients_of_single_steps_with_weights_gathered_at_the_end() -> None:
+    def session(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        gradients = WeightGradients()
+        cell = gradients.begin(weight, bias, torch.zeros(2, 3, dtype=torch.float64))
+        output = torch.zeros(2, 3, dtype=torch.float64)
+        for step in inputs:
+            joined = torch.cat([step, output], dim=-1)
+            output, cell = lstm_step(joined, cell, weight.detach(), bias.detach(), gradients)
+        return output
+
+    assert gradcheck(session, (numbers(3, 2, 2), numbers(5, 12), numbers(12)))
+
+
+def test_gradients_of_edges() -> None:
+    inputs = (numbers(2, 3, 4, 2), numbers(2, 5), numbers(2, 3, 5), numbers(2, 4, 5))
+    assert gradcheck(update_edges, inputs)
+    assert gradcheck(lambda *x: update_edges(*x)[1:], inputs)
+    square = (numbers(2, 3, 3, 2), numbers(2, 5), numbers(2, 3, 5), numbers(2, 3, 5))
+    assert gradcheck(lambda *x: update_edges(*x, square=True), square)
+
+
+def test_a_core_gives_the_same_stepped_and_whole() -> None:
+    core = ResidualCore(2, 5).double()
+    inputs = numbers(4, 3, 5)
+    whole = core(inputs)[-1]
+    session = core.session(3)
+    for step in inputs:
+        stepped = session.step(step)
+    assert torch.allclose(whole, stepped)
+    parameters = (inputs, *core.parameters())
+    for a, b in zip(
+        torch.autograd.grad(whole.square().sum(), parameters),
+        torch.autograd.grad(stepped.square().sum(), parameters),
+        strict=True,
+    ):
+        assert torch.allclose(a, b)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_prober_answers_as_the_networks_do(layers: int, shared: bool) -> None:
+    network = Network(3, 6, layers, 4)
+    weights = numbers(5, network.parameter_count, grad=False)
+    inputs = numbers(1 if shared else 5, 2, 7, 3)
+    expected = run(network, weights, inputs)
+    prober = Prober(network, weights)
+    whole = prober.run(inputs)
+    assert prober.queries == 14
+    prober.start(2)
+    stepped = torch.stack([prober.step(inputs[:, :, position]) for position in range(7)], dim=2)
+    assert prober.queries == 28
+    direction = torch.randn_like(expected)
+    gradient = torch.autograd.grad((expected * direction).sum(), inputs)[0]
+    for answers in (whole, stepped):
+        assert torch.allclose(answers, expected)
+        assert torch.allclose(torch.autograd.grad((answers * direction).sum(), inputs)[0], gradient)
+
+
+def test_the_prober_refuses_misshapen_inputs() -> None:
+    prober = Prober(Network(3, 6, 1, 4), torch.zeros(2, Network(3, 6, 1, 4).parameter_count))
+    with pytest.raises(UsageError, match="start"):
+        prober.step(torch.zeros(2, 1, 3))
+    prober.start(2)
+    with pytest.raises(UsageError, match=r"\(2, 1, 3\)"):
+        prober.step(torch.zeros(2, 1, 3))
+    with pytest.raises(UsageError, match="LSTM 1 x 6"):
+        prober.run(torch.zeros(2, 1, 5, 4))

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from rnnzoo.errors import RnnzooError
+from rnnzoo.manifest import ShardFile, file_sha256, read_manifest
+from rnnzoo.verification import verify
+from rnnzoo.zoo import load
+
+TRAIN = "data/train-00000-of-00001.h5"
+VALIDATION = "data/validation-00000-of-00001.h5"
+OOD = "data/ood_test-00000-of-00001.h5"
+
+
+def problems(folder: Path) -> dict[str, list[str]]:
+    return {check.name: list(check.problems) for check in verify(folder, every_trace=True) if check.problems}
+
+
+def accept(folder: Path) -> None:
+    """Rewrite the manifest so that sizes and checksums fit the files, as a careful forger would."""
+    manifest = read_manifest(folder)
+    files = []
+    for file in manifest.files:
+        path = folder / file.path
+        files.append(ShardFile(file.path, file.split, file.rows, path.stat().st_size, file_sha256(path)))
+    object.__setattr__(manifest, "files", tuple(files))
+    manifest.write(folder)
+
+
+def edit(folder: Path, shard: str, change: Callable[[h5py.File], None]) -> None:
+    with h5py.File(folder / shard, "r+") as file:
+        change(file)
+    accept(folder)
+
+
+def test_a_sound_zoo_passes_every_check(built_folder: Path) -> None:
+    checks = list(verify(built_folder, every_trace=True))
+    assert [check.name for check in checks] == [
+        "manifest", "checksums", "schema", "rows", "finite values", "split leakage", "traces re-run",
+    ]  # fmt: skip
+    assert all(not check.problems for check in checks)
+
+
+@pytest.mark.parametrize("shard", [TRAIN, VALIDATION, OOD])
+def test_a_flipped_byte_anywhere_is_named(copied_folder: Path, shard: str) -> None:
+    path = copied_folder / shard
+    whole = path.read_bytes()
+    generator = random.Random(shard)
+    for position in [0, len(whole) - 1, *(generator.randrange(len(whole)) for _ in range(6))]:
+        flipped = bytearray(whole)
+        flipped[position] ^= 1 << generator.randrange(8)
+        path.write_bytes(flipped)
+        assert any(shard in problem for problem in problems(copied_folder)["checksums"])
+
+
+@pytest.mark.parametrize("kept", [0, 100, 0.5, -1])
+def test_a_truncated_shard_is_named_and_cannot_be_read_by_mistake(copied_folder: Path, kept: float) -> None:
+    path = copied_folder / TRAIN
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * kept) if isinstance(kept, float) else kept])
+    assert any(TRAIN in problem and "truncated" in problem for problem in problems(copied_folder)["checksums"])
+    with pytest.raises(RnnzooError, match=r"train-00000-of-00001\.h5.*truncated"):
+        load(copied_folder, "train")["weights"]
+
+
+def test_a_missing_shard_is_named(copied_folder: Path) -> None:
+    (copied_folder / OOD).unlink()
+    assert any(OOD in problem and "missing" in problem for problem in problems(copied_folder)["checksums"])
+    with pytest.raises(RnnzooError, match="is missing"):
+        load(copied_folder, "ood_test")["weights"]
+    assert len(load(copied_folder, "train")["weights"])
+
+
+def test_swapped_shards_are_both_named(copied_folder: Path) -> None:
+    first, second = copied_folder / VALIDATION, copied_folder / OOD
+    a, b = first.read_bytes(), second.read_bytes()
+    first.write_bytes(b)
+    second.write_bytes(a)
+    found = problems(copied_folder)
+    assert any(VALIDATION in problem for problem in found["checksums"])
+    assert any(OOD in problem for problem in found["checksums"])
+    assert any("attribute split" in problem for problem in found["schema"])
+    with pytest.raises(RnnzooError, match="attribute split"):
+        load(copied_folder, "validation")["weights"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data["splits"]["train"].__setitem__("models", 99),
+        lambda data: data["files"][0].__setitem__("sha256", "0" * 64),
+        lambda data: data["recipe"].__setitem__("seed", 5),
+        lambda data: data["provenance"].__setitem__("engine", "magic"),
+    ],
+)
+def test_an_edited_manifest_is_named(copied_folder: Path, change: Callable) -> None:
+    path = copied_folder / "manifest.json"
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+    assert any("manifest.json was edited" in problem for problem in problems(copied_folder)["manifest"])
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "rnnzoo-zoo"}', '{"format": "other"}'])
+def test_a_damaged_manifest_is_named(copied_folder: Path, text: str) -> None:
+    (copied_folder / "manifest.json").write_text(text)
+    assert any("manifest.json is damaged" in problem for problem in problems(copied_folder)["manifest"])
+
+
+def test_another_schema_version_is_refused_by_name(copied_folder: Path) -> None:
+    path = copied_folder / "manifest.json"
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps(data | {"schema_version": 7}))
+    with pytest.raises(RnnzooError, match="schema_version is 7"):
+        load(copied_folder)
+
+
+def test_a_shard_of_another_schema_version_is_named(copied_folder: Path) -> None:
+    edit(copied_folder, TRAIN, lambda file: file.attrs.__setitem__("schema_version", 7))
+    assert any(TRAIN in p and "schema_version is 7" in p for p in problems(copied_folder)["schema"])
+    with pytest.raises(RnnzooError, match="schema_version is 7"):
+        load(copied_folder, "train")["weights"]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda file: file.create_dataset("extra", data=np.zeros(12)), "'extra' is not in the schema"),
+        (lambda file: file.__delitem__("finished"), "'finished' is missing"),
+    ],
+)
+def test_wrong_columns_are_named(copied_folder: Path, change: Callable, named: str) -> None:
+    edit(copied_folder, TRAIN, change)
+    assert any(named in problem for problem in problems(copied_folder)["schema"])
+
+
+def test_a_wrong_dtype_is_named(copied_folder: Path) -> None:
+    def change(file: h5py.File) -> None:
+        values = file["step"][:]
+        del file["step"]
+        file["step"] = values.astype(np.int64)
+
+    edit(copied_folder, TRAIN, change)
+    assert any("'step' has dtype int64, expected int32" in problem for problem in problems(copied_folder)["schema"])
+
+
+def test_weights_that_do_not_give_the_traces_are_named(copied_folder: Path) -> None:
+    """One weight changed in a shard whose checksum was made to fit: only re-running can tell."""
+    edit(copied_folder, TRAIN, lambda file: file["weights"].__setitem__((2, 100), 0.9))
+    found = problems(copied_folder)
+    assert list(found) == ["traces re-run"]
+    assert TRAIN in found["traces re-run"][0]
+    assert "log_probs" in found["traces re-run"][0]
+
+
+def test_values_that_are_not_finite_are_named_unless_the_model_diverged(copied_folder: Path) -> None:
+    edit(copied_folder, TRAIN, lambda file: file["weights"].__setitem__((2, 100), np.nan))
+    assert any("'weights' is NaN" in problem for problem in problems(copied_folder)["finite values"])
+    edit(copied_folder, TRAIN, lambda file: file["diverged"].__setitem__(2, True))
+    assert "finite values" not in problems(copied_folder)
+
+
+def test_a_task_in_two_splits_is_named(copied_folder: Path) -> None:
+    with h5py.File(copied_folder / TRAIN) as file:
+        task = file["task"][0]
+    edit(copied_folder, OOD, lambda file: file["task"].__setitem__(0, task))
+    assert any(problem.startswith("task") for problem in problems(copied_folder)["split leakage"])
+
+
+def test_a_model_in_two_splits_is_named(copied_folder: Path) -> None:
+    with h5py.File(copied_folder / TRAIN) as file:
+        model = file["model_id"][0]
+    edit(copied_folder, OOD, lambda file: file["model_id"].__setitem__(slice(0, 3), model))
+    assert any(problem.startswith("model_id") for problem in problems(copied_folder)["split leakage"])
+
+
+def test_a_missing_snapshot_is_named(copied_folder: Path) -> None:
+    edit(copied_folder, TRAIN, lambda file: file["step"].__setitem__(1, 0))
+    assert any("one row per snapshot" in problem for problem in problems(copied_folder)["rows"])
+
+
+def test_a_stray_file_is_named(copied_folder: Path) -> None:
+    (copied_folder / "data" / "train-00001-of-00002.h5").write_bytes(b"")
+    assert any("not in the manifest" in problem for problem in problems(copied_folder)["checksums"])
