@@ -30,12 +30,20 @@ KILLS = int(os.environ.get("RNNZOO_KILLS", "6"))
 """Random moments at which a worker or the whole build is killed."""
 
 BUILD = """
-import sys
-from pathlib import Path
+import os, sys, time
 from rnnzoo.generation import plan
-from rnnzoo.generation.commands import build_command
-plan.MODELS_PER_UNIT = 2
+from rnnzoo.generation.progress import TerminalReporter
 import rnnzoo.cli
+
+plan.MODELS_PER_UNIT = 2
+unit_finished = TerminalReporter.unit_finished
+
+def wait_at_the_gate(self, models):
+    unit_finished(self, models)
+    while os.path.exists(os.environ.get("GATE", "")):
+        time.sleep(0.01)
+
+TerminalReporter.unit_finished = wait_at_the_gate
 sys.argv = ["rnnzoo", "build", *sys.argv[1:]]
 rnnzoo.cli.main()
 """
@@ -61,13 +69,17 @@ def contents(out: Path) -> dict[str, bytes]:
     return {column.name: zoo[column.name][order].tobytes() for column in zoo.columns}
 
 
-def start(out: Path, *options: str) -> subprocess.Popen[str]:
+def start(out: Path, *options: str, gate: Path | None = None) -> subprocess.Popen[str]:
+    """A build in its own process; with a gate, it stands still after its first unit for as long as that file exists."""
+    environment = {**os.environ, "GATE": str(gate or "")}
+    if gate:
+        gate.touch()
     command = [
         sys.executable, "-c", BUILD, "formal-languages", "--scale", "tiny", "--models", "14", "--snapshots", "0,25",
         "--set", "rollouts.evaluated=8", "--set", "rollouts.recorded=3", "--engine", "reference", "--out", str(out),
         *options,
     ]  # fmt: skip
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
 def children(process: subprocess.Popen[str]) -> list[int]:
@@ -151,7 +163,7 @@ def test_ctrl_c_stops_cleanly(
     recipe: Recipe, undisturbed: dict[str, bytes], tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     out = tmp_path / "zoo"
-    process = start(out, *options)
+    process = start(out, *options, gate=tmp_path / "gate")
     wait_until(lambda: whole_units(out), process)
     workers = children(process)
     process.send_signal(signal.SIGINT)
@@ -170,12 +182,14 @@ def test_ctrl_c_stops_cleanly(
 
 def test_a_second_build_refuses_while_the_first_works(tmp_path: Path) -> None:
     out = tmp_path / "zoo"
-    first = start(out)
+    gate = tmp_path / "gate"
+    first = start(out, gate=gate)
     wait_until(lambda: whole_units(out), first)
     second = start(out)
     _, errors = second.communicate(timeout=60)
     assert second.returncode == 2
     assert f"Another build (process {first.pid}) is writing to" in errors
+    gate.unlink()
     first.communicate(timeout=120)
     assert first.returncode == 0
 
@@ -194,15 +208,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("options", [(), ("--workers", "2")])
 def test_a_disk_that_fills_up_while_building(
-    small_disk: Path, undisturbed: dict[str, bytes], options: tuple[str, ...]
+    small_disk: Path, undisturbed: dict[str, bytes], tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    out = small_disk / "zoo"
-    process = start(out, *options)
+    out, gate = small_disk / "zoo", tmp_path / "gate"
+    process = start(out, *options, gate=gate)
     wait_until(lambda: whole_units(out), process)
     ballast = small_disk / "ballast"
     with open(ballast, "wb", buffering=0) as file, contextlib.suppress(OSError):
         while file.write(bytes(4096)):
             pass
+    gate.unlink()
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "The disk is full" in " ".join(errors.split())
