@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol as Interface
 
 from rnnzoo.errors import RnnzooError, UsageError
-from rnnzoo.generation.plan import Unit
+from rnnzoo.generation.plan import BUILD_FOLDER, Unit
 from rnnzoo.generation.progress import Reporter
-from rnnzoo.generation.scheduler import FailedUnit, cpu_environments, gpu_environments, run_units
 from rnnzoo.generation.units import Session
+from rnnzoo.jobs import FailedJob, Job, Work, cpu_environments, gpu_environments, run_in_processes
 
 
 class Crew(Interface):
     """Trains units; what it trains never depends on who it is."""
 
-    def train(self, session: Session, units: Sequence[Unit], reporter: Reporter) -> list[FailedUnit]:
+    def train(self, session: Session, units: Sequence[Unit], reporter: Reporter) -> list[FailedJob]:
         """Train all units, returning those that failed for good."""
         ...
 
@@ -26,7 +25,7 @@ class Crew(Interface):
 class ThisProcess:
     """One unit after the other, here."""
 
-    def train(self, session: Session, units: Sequence[Unit], reporter: Reporter) -> list[FailedUnit]:
+    def train(self, session: Session, units: Sequence[Unit], reporter: Reporter) -> list[FailedJob]:
         """See `Crew`."""
         for unit in units:
             session.train(unit, reporter.training)
@@ -48,10 +47,9 @@ class CPUWorkers:
         if self.workers < 1:
             raise UsageError(f"--workers {self.workers} is impossible: give at least 1.")
 
-    def train(self, session: Session, units: Sequence[Unit], reporter: Reporter) -> list[FailedUnit]:
+    def train(self, session: Session, units: Sequence[Unit], reporter: Reporter) -> list[FailedJob]:
         """See `Crew`."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return run_units(session.out, units, cpu_environments(self.workers, cores), reporter)
+        return train_in_processes(session.out, units, cpu_environments(self.workers), reporter)
 
 
 class GPUWorkers:
@@ -66,19 +64,61 @@ class GPUWorkers:
             raise UsageError(f"--gpus {gpus} is impossible: give at least 1, or leave it out.")
         self.environments = gpu_environments(gpus)
 
-    def train(self, session: Session, units: Sequence[Unit], reporter: Reporter) -> list[FailedUnit]:
+    def train(self, session: Session, units: Sequence[Unit], reporter: Reporter) -> list[FailedJob]:
         """See `Crew`."""
-        return run_units(session.out, units, self.environments, reporter)
+        return train_in_processes(session.out, units, self.environments, reporter)
 
 
-def report_failures(failed: Sequence[FailedUnit], out: Path) -> None:
+def train_in_processes(
+    out: Path, units: Sequence[Unit], environments: Sequence[Mapping[str, str]], reporter: Reporter
+) -> list[FailedJob]:
+    """Train units of the build planned in a folder on one worker process per environment."""
+    logs = out / BUILD_FOLDER / "logs"
+    return run_in_processes(_work(out), _jobs(units), environments, logs, _UnitListener(reporter))
+
+
+def _work(out: Path) -> Work:
+    return Work("rnnzoo.generation.units:open_task", str(out))
+
+
+def _jobs(units: Sequence[Unit]) -> list[Job]:
+    return [Job(f"models {unit.start} to {unit.stop - 1}", vars(unit)) for unit in units]
+
+
+class _UnitListener:
+    """Tells a build's reporter what happens to units that are in work side by side."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self.reporter = reporter
+        self.in_work: dict[str, tuple[int, float]] = {}
+
+    def progress(self, job: Job, done: int, value: float) -> None:
+        """`done` optimizer steps, summed over the unit's models; `value` is their mean loss."""
+        self.in_work.pop(job.name, None)
+        if done:
+            self.in_work[job.name] = done, value
+        if self.in_work:
+            steps, losses = zip(*self.in_work.values(), strict=True)
+            self.reporter.training(sum(steps), sum(losses) / len(losses))
+
+    def finished(self, job: Job) -> None:
+        """See `Listener`."""
+        self.in_work.pop(job.name, None)
+        self.reporter.unit_finished(job.payload["stop"] - job.payload["start"])
+
+    def message(self, text: str) -> None:
+        """See `Listener`."""
+        self.reporter.message(text)
+
+
+def report_failures(failed: Sequence[FailedJob], out: Path) -> None:
     """End a build whose units are not all there.
 
     Raises:
         RnnzooError: some units failed for good; names their models and logs.
     """
     if failed:
-        units = "; ".join(f"models {f.unit.start} to {f.unit.stop - 1} (log: {f.log})" for f in failed)
+        units = "; ".join(f"{f.job.name} (log: {f.log})" for f in failed)
         raise RnnzooError(
             f"{len(failed)} unit(s) of {out} could not be trained: {units}. All others are whole. "
             "Look at the logs, then give the same command again: only what is missing is trained."

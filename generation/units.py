@@ -15,6 +15,7 @@ from rnnzoo.generation.engines import Engine, find_engine
 from rnnzoo.generation.families import Family, family_of
 from rnnzoo.generation.plan import Plan, Unit, read_plan, unit_folder
 from rnnzoo.generation.shard_writer import UnitSource, shard_file, write_unit_rows
+from rnnzoo.jobs import Task
 from rnnzoo.manifest import file_sha256
 
 
@@ -61,6 +62,12 @@ def open_session(out: Path) -> Session:
     data = family.load_data(plan.recipe, plan.images)
     engine, _ = find_engine(plan.engine, family.population(plan.recipe, [0], data)[0])
     return Session(out, plan, family, engine, data)
+
+
+def open_task(out: str) -> Task:
+    """What trains units, given as payloads, of the build planned in a folder; see `rnnzoo.jobs.Work`."""
+    session = open_session(Path(out))
+    return lambda payload, progress: session.train(Unit(**payload), progress)
 
 
 def unit_path(out: Path, unit: Unit) -> Path:

@@ -18,11 +18,10 @@ import pytest
 
 from rnnzoo.generation import plan as plan_module
 from rnnzoo.generation.build import build
-from rnnzoo.generation.crews import CPUWorkers, GPUWorkers
-from rnnzoo.generation.plan import Plan, Unit, unit_folder
+from rnnzoo.generation.crews import CPUWorkers, GPUWorkers, train_in_processes
+from rnnzoo.generation.plan import Plan, unit_folder
 from rnnzoo.generation.progress import SilentReporter
 from rnnzoo.generation.recipes import Recipe
-from rnnzoo.generation.scheduler import run_units
 from rnnzoo.verification import verify
 from rnnzoo.zoo import load
 
@@ -259,10 +258,10 @@ def test_a_unit_that_always_fails_is_given_up_and_the_rest_goes_on(recipe: Recip
     plan.write(tmp_path)
     (unit_folder(tmp_path) / "models-00000002-00000004.h5" / "obstacle").mkdir(parents=True)
     reporter = Collector()
-    failed = run_units(tmp_path, plan.units, [{}], reporter)
-    assert [f.unit for f in failed] == [Unit(2, 4)]
+    failed = train_in_processes(tmp_path, plan.units, [{}], reporter)
+    assert [f.job.payload for f in failed] == [{"start": 2, "stop": 4}]
     assert reporter.models == 4
-    assert "Traceback" in failed[0].log.read_text()
+    assert "Traceback" in Path(failed[0].log).read_text()
     assert any("for the last of 3 times" in message for message in reporter.messages)
 
 

@@ -1,8 +1,8 @@
-"""A worker process of a build: `python -m rnnzoo.generation.worker OUT` trains the units it is handed.
+"""A worker process: `python -m rnnzoo.worker OPENER ARGUMENT` does the jobs it is handed; see `rnnzoo.jobs`.
 
-Units arrive as JSON lines on standard input; what happens leaves as JSON lines on standard output; everything
+Payloads arrive as JSON lines on standard input; what happens leaves as JSON lines on standard output; everything
 else, tracebacks included, goes to standard error, which the scheduler keeps as the worker's log. A worker ends with
-its input, and on Linux it dies with its parent, so a killed build leaves nobody writing to its folder.
+its input, and on Linux it dies with its parent, so a killed run leaves nobody writing to its folder.
 """
 
 from __future__ import annotations
@@ -13,48 +13,47 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
 from typing import Any, TextIO
 
 from rnnzoo.errors import RnnzooError
+from rnnzoo.jobs import Progress, Work
 
 REPORT_EVERY_SECONDS = 0.2
 PR_SET_PDEATHSIG = 1
 
 
-def main(out: Path) -> int:
-    """Train units until there are no more; the exit code is 0 unless one failed."""
+def main(work: Work) -> int:
+    """Do jobs until there are no more; the exit code is 0 unless one raised an error no retry can help."""
     _die_with_parent()
     answers = _own_standard_output()
-    from rnnzoo.generation.plan import Unit
-    from rnnzoo.generation.units import open_session
+
+    def report(done: int, value: float) -> None:
+        _tell(answers, {"done": done, "value": value})
 
     try:
-        session = open_session(out)
-        _tell(answers, {"ready": session.engine.describe_device()})
+        task = work.open()
+        _tell(answers, {"ready": True})
         for line in sys.stdin:
-            unit = Unit(**json.loads(line))
-            reporter = _Throttled(answers)
-            session.train(unit, reporter)
-            _tell(answers, {"finished": unit.start})
+            task(json.loads(line), throttled(report))
+            _tell(answers, {"finished": True})
     except RnnzooError as error:
         _tell(answers, {"stop": str(error), "exit_code": error.exit_code})
         return error.exit_code
     return 0
 
 
-class _Throttled:
-    """Passes training progress on, a few times a second."""
+def throttled(report: Progress) -> Progress:
+    """The same report, passed on a few times a second at most."""
+    last = 0.0
 
-    def __init__(self, answers: TextIO) -> None:
-        self.answers = answers
-        self.last = 0.0
-
-    def __call__(self, model_steps: int, loss: float) -> None:
+    def progress(done: int, value: float) -> None:
+        nonlocal last
         now = time.monotonic()
-        if now - self.last >= REPORT_EVERY_SECONDS:
-            self.last = now
-            _tell(self.answers, {"model_steps": model_steps, "loss": loss})
+        if now - last >= REPORT_EVERY_SECONDS:
+            last = now
+            report(done, value)
+
+    return progress
 
 
 def _tell(answers: TextIO, message: dict[str, Any]) -> None:
@@ -78,4 +77,4 @@ def _die_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Work(*sys.argv[1:])))

@@ -1,0 +1,288 @@
+"""Run independent jobs on worker processes of this machine: retry what dies, report what keeps dying."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import selectors
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+from typing import Protocol as Interface
+
+from rnnzoo.errors import RnnzooError, UsageError
+
+ATTEMPTS = 3
+"""How often a job is tried before the others go on without it."""
+
+Progress = Callable[[int, float], None]
+"""Called within a job with how much of it is done and a value worth showing, such as a loss."""
+
+Task = Callable[[dict[str, Any], Progress], None]
+"""Does one job, given its payload."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One thing to do, the same whoever does it and however often.
+
+    Attributes:
+        name: what messages call it, "models 0 to 15"; no two jobs of one run share it.
+        payload: all that tells it from the others, as JSON.
+    """
+
+    name: str
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What turns a payload into a finished job, named so that any process can find it.
+
+    Attributes:
+        opener: "package.module:function"; called with the argument once per process, it returns a `Task`.
+        argument: what all jobs share, a folder for example.
+    """
+
+    opener: str
+    argument: str
+
+    def open(self) -> Task:
+        """Prepare this process to do jobs."""
+        module, _, function = self.opener.partition(":")
+        task: Task = getattr(importlib.import_module(module), function)(self.argument)
+        return task
+
+
+@dataclass(frozen=True)
+class FailedJob:
+    """A job that was given up, and where the last attempt at it is logged."""
+
+    job: Job
+    log: str
+
+
+class Listener(Interface):
+    """What a run tells as it goes."""
+
+    def progress(self, job: Job, done: int, value: float) -> None:
+        """So much of a job is done; 0 when an attempt at it was lost."""
+        ...
+
+    def finished(self, job: Job) -> None:
+        """A job is done."""
+        ...
+
+    def message(self, text: str) -> None:
+        """A line the user should read."""
+        ...
+
+
+def gpu_environments(count: int) -> list[dict[str, str]]:
+    """The environment of one worker per GPU.
+
+    Raises:
+        UsageError: fewer GPUs are visible.
+    """
+    import torch
+
+    visible = torch.cuda.device_count()
+    if count > visible:
+        raise UsageError(
+            f"--gpus {count} was asked for, but {visible or 'no'} GPU{'' if visible == 1 else 's'} can be seen here: "
+            "give a smaller number, or leave --gpus out to train on the CPU."
+        )
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = listed.split(",") if listed else [str(index) for index in range(visible)]
+    return [{"CUDA_VISIBLE_DEVICES": name} for name in names[:count]]
+
+
+def cpu_environments(workers: int, cores: int | None = None) -> list[dict[str, str]]:
+    """The environment of each of some CPU workers: they share the cores, by default all usable ones, evenly."""
+    if cores is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = str(max(1, cores // workers))
+    return [{"NUMBA_NUM_THREADS": threads, "OMP_NUM_THREADS": threads} for _ in range(workers)]
+
+
+def run_in_processes(
+    work: Work,
+    jobs: Sequence[Job],
+    environments: Sequence[Mapping[str, str]],
+    log_folder: Path,
+    listener: Listener,
+) -> list[FailedJob]:
+    """Do jobs on one worker process per environment.
+
+    Args:
+        work: what the jobs are done by.
+        jobs: what to do; started in this order, finished in any.
+        environments: variables each worker has beside those of this process.
+        log_folder: where each worker's standard error is kept, `worker-0.log` and so on; made if missing.
+        listener: told of the progress.
+
+    Returns:
+        The jobs that failed `ATTEMPTS` times.
+
+    Raises:
+        RnnzooError: a job raised one, which no retry can help (a full disk), or no worker stays alive.
+    """
+    scheduler = _Scheduler(work, jobs, environments, log_folder, listener)
+    try:
+        return scheduler.run()
+    finally:
+        scheduler.close()
+
+
+@dataclass
+class _Worker:
+    """One slot: its process and the job it is at."""
+
+    slot: int
+    process: subprocess.Popen[bytes]
+    log: Path
+    job: Job | None = None
+    buffer: bytes = b""
+
+
+class _Scheduler:
+    def __init__(
+        self,
+        work: Work,
+        jobs: Sequence[Job],
+        environments: Sequence[Mapping[str, str]],
+        log_folder: Path,
+        listener: Listener,
+    ) -> None:
+        self.work = work
+        self.environments = environments
+        self.log_folder = log_folder
+        self.listener = listener
+        self.waiting = deque(jobs)
+        self.attempts = {job.name: 0 for job in jobs}
+        self.failed: list[FailedJob] = []
+        self.workers: list[_Worker] = []
+        self.idle_deaths = 0
+        self.selector = selectors.DefaultSelector()
+
+    def run(self) -> list[FailedJob]:
+        """Until every job is finished or given up."""
+        for slot in range(min(len(self.environments), len(self.waiting))):
+            self._start(slot)
+        while self.workers:
+            for key, _ in self.selector.select():
+                worker = key.data
+                data = os.read(key.fd, 65536)
+                if data:
+                    self._hear(worker, data)
+                else:
+                    self._bury(worker)
+        return self.failed
+
+    def close(self) -> None:
+        """End all workers at once; what they left half-written is nobody's."""
+        for worker in self.workers:
+            worker.process.kill()
+        for worker in self.workers:
+            worker.process.wait()
+            _close_pipes(worker)
+        self.selector.close()
+
+    def _start(self, slot: int) -> None:
+        log = self.log_folder / f"worker-{slot}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        environment = {**os.environ, **self.environments[slot], "RNNZOO_SCHEDULER": str(os.getpid())}
+        with open(log, "ab") as stderr:
+            # Its own session: Ctrl-C reaches the scheduler alone, which then ends the workers.
+            process = subprocess.Popen(
+                [sys.executable, "-m", "rnnzoo.worker", self.work.opener, self.work.argument],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env=environment,
+                start_new_session=True,
+            )
+        worker = _Worker(slot, process, log)
+        self.workers.append(worker)
+        self.selector.register(_pipe(process.stdout), selectors.EVENT_READ, worker)
+
+    def _hear(self, worker: _Worker, data: bytes) -> None:
+        *lines, worker.buffer = (worker.buffer + data).split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            if "stop" in message:
+                error = UsageError if message["exit_code"] == UsageError.exit_code else RnnzooError
+                raise error(message["stop"])
+            if "done" in message:
+                assert worker.job is not None
+                self.listener.progress(worker.job, message["done"], message["value"])
+            elif "finished" in message:
+                assert worker.job is not None
+                self.idle_deaths = 0
+                finished, worker.job = worker.job, None
+                self.listener.finished(finished)
+                self._hand_out(worker)
+            else:
+                self._hand_out(worker)
+
+    def _hand_out(self, worker: _Worker) -> None:
+        stdin = _pipe(worker.process.stdin)
+        if not self.waiting:
+            stdin.close()
+            return
+        worker.job = self.waiting.popleft()
+        # If it died meanwhile, its closed output says so next, and the job is handed to another.
+        with contextlib.suppress(BrokenPipeError):
+            stdin.write(json.dumps(worker.job.payload).encode() + b"\n")
+            stdin.flush()
+
+    def _bury(self, worker: _Worker) -> None:
+        """A worker's output ended: it is done, or it died with a job in its hands."""
+        self.selector.unregister(_pipe(worker.process.stdout))
+        code = worker.process.wait()
+        _close_pipes(worker)
+        self.workers.remove(worker)
+        if worker.job is None:
+            # A worker that dies before it is ready would be replaced for ever.
+            self.idle_deaths += code != 0
+            if code != 0 and self.idle_deaths > ATTEMPTS:
+                raise RnnzooError(
+                    f"Workers die as they start (exit code {code}); see {worker.log}.\n{_tail(worker.log)}"
+                )
+        else:
+            self._retry(worker, worker.job, code)
+        if self.waiting and len(self.workers) < len(self.waiting):
+            self._start(worker.slot)
+
+    def _retry(self, worker: _Worker, job: Job, code: int) -> None:
+        self.attempts[job.name] += 1
+        self.listener.progress(job, 0, float("nan"))
+        ended = f"signal {-code}" if code < 0 else f"exit code {code}"
+        what = f"Worker {worker.slot} died ({ended}) at work on {job.name}"
+        if self.attempts[job.name] < ATTEMPTS:
+            self.listener.message(f"{what}; trying again.")
+            self.waiting.append(job)
+        else:
+            self.listener.message(f"{what} for the last of {ATTEMPTS} times; going on without. Log: {worker.log}")
+            self.failed.append(FailedJob(job, str(worker.log)))
+
+
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    assert pipe is not None
+    return pipe
+
+
+def _close_pipes(worker: _Worker) -> None:
+    _pipe(worker.process.stdout).close()
+    with contextlib.suppress(BrokenPipeError):
+        _pipe(worker.process.stdin).close()
+
+
+def _tail(log: Path, lines: int = 5) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
