@@ -15,38 +15,41 @@ from rnnzoo.errors import RnnzooError
 if TYPE_CHECKING:
     from rnnzoo.zoo import Zoo
 
-_PRODUCER_COMMANDS = {
+_LAZY_COMMANDS = {
     "build": "rnnzoo.generation.commands:build_command",
     "import": "rnnzoo.generation.original_commands:import_command",
     "export": "rnnzoo.generation.original_commands:export_command",
+    "eval": "rnnzoo.eval_commands:eval_command",
+    "report": "rnnzoo.eval_commands:report_command",
 }
 
 
 class LazyGroup(click.Group):
-    """A group whose producer commands are imported by name when asked for, so that consumers never import them."""
+    """A group of commands imported by name when asked for: consumers never import producers, and help comes at once."""
 
     def list_commands(self, context: click.Context) -> list[str]:
-        """Producer commands first, then the rest."""
-        return [*_PRODUCER_COMMANDS, *super().list_commands(context)]
+        """Those imported when asked for first, then the rest."""
+        return [*_LAZY_COMMANDS, *super().list_commands(context)]
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         """The command of a name, imported if need be."""
-        if name not in _PRODUCER_COMMANDS:
+        if name not in _LAZY_COMMANDS:
             return super().get_command(context, name)
-        module, _, attribute = _PRODUCER_COMMANDS[name].partition(":")
+        module, _, attribute = _LAZY_COMMANDS[name].partition(":")
         return getattr(importlib.import_module(module), attribute)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(rnnzoo.__version__, prog_name="rnnzoo")
 def cli() -> None:
-    """Model zoos of recurrent networks: build them, check them, look at them.
+    """Model zoos of recurrent networks: build them, check them, look at them, compare weight encoders on them.
 
     \b
     Start with
       rnnzoo build formal-languages --scale tiny --out zoos/tiny
       rnnzoo verify zoos/tiny
       rnnzoo show zoos/tiny --plot tiny.png
+      rnnzoo eval zoos/tiny --encoders statistics,interactive
     """
 
 

@@ -17,7 +17,7 @@ from rnnzoo.atomic import atomic_path
 from rnnzoo.divergences import DIVERGENCES
 from rnnzoo.emulation_data import EmulationData
 from rnnzoo.emulator import Emulator
-from rnnzoo.encoders import Context, Encoder, Rows, build_encoder, encode
+from rnnzoo.encoders import Context, Encoder, Rows, build_encoder, encode, prepare
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.symmetry import symmetry_of
 
@@ -42,6 +42,7 @@ class EmulationConfig:
         z_size: numbers in z.
         z_enters: where z enters the emulator, "first" or "every" input.
         evaluated_rollouts: rollouts per row in evaluation, always the same.
+        emulated_strings: strings sampled from the emulator per row for its accuracy (formal-languages).
 
     Raises:
         UsageError: an unknown loss or schedule, or a size below 1.
@@ -61,12 +62,21 @@ class EmulationConfig:
     z_size: int = 16
     z_enters: str = "first"
     evaluated_rollouts: int = 10
+    emulated_strings: int = 100
 
     def __post_init__(self) -> None:
         for field, known in (("loss", tuple(DIVERGENCES)), ("schedule", SCHEDULES)):
             if getattr(self, field) not in known:
                 raise UsageError(f"{field}={getattr(self, field)!r} is impossible: choose one of {', '.join(known)}.")
-        for field in ("steps", "rows_per_step", "rollouts_per_row", "hidden_size", "layers", "z_size"):
+        for field in (
+            "steps",
+            "rows_per_step",
+            "rollouts_per_row",
+            "hidden_size",
+            "layers",
+            "z_size",
+            "emulated_strings",
+        ):
             if getattr(self, field) < 1:
                 raise UsageError(f"{field}={getattr(self, field)} is impossible: give at least 1.")
 
@@ -95,6 +105,7 @@ PROFILES = {
         hidden_size=64,
         z_enters="every",
         evaluated_rollouts=4,
+        emulated_strings=20,
     ),
 }
 """Named configurations: the paper's, one that fits a day, and one that fits minutes."""
@@ -130,7 +141,7 @@ class EmulationTraining:
         )
         self.encoder.to(device)
         self.emulator.to(device)
-        self.prepared = prepare(self.encoder, self.data)
+        self.rows = prepare(self.encoder, self.data.networks)
         self.symmetry = symmetry_of(data.network)
         parts = (self.encoder, self.emulator)
         self.optimizers = [
@@ -179,12 +190,10 @@ class EmulationTraining:
         rows = torch.from_numpy(generator.permutation(len(self.data))[:count]).to(self.device)
         rollouts = torch.from_numpy(generator.integers(self.data.rollouts, size=count * config.rollouts_per_row))
         inputs, targets = self.data.batch(rows.repeat_interleave(config.rollouts_per_row), rollouts.to(self.device))
-        weights = self.data.weights[rows]
+        batch = self.rows.take(rows)
         if self.encoder.permuted_in_training:
-            weights = self.symmetry.permute(weights, self.symmetry.random_permutations(count, generator))
-        prepared = None if self.prepared is None else self.prepared[rows]
-        truth = self.data.truth[rows] if self.encoder.needs_truth else None
-        return Rows(self.data.network, weights, prepared, truth), inputs, targets
+            batch.weights = self.symmetry.permute(batch.weights, self.symmetry.random_permutations(count, generator))
+        return batch, inputs, targets
 
     def save(self, path: str | Path) -> None:
         """Write a checkpoint, one safetensors file, whole or not at all.
@@ -254,14 +263,6 @@ def build_models(
     return encoder, emulator
 
 
-def prepare(encoder: Encoder, data: EmulationData, rows_at_once: int = 512) -> Tensor | None:
-    """What the encoder's `prepare` makes of every row, [R, F], or None if it prepares nothing."""
-    with torch.no_grad():
-        parts = [encoder.prepare(part) for part in data.weights.split(rows_at_once)]
-    made = [part for part in parts if part is not None]
-    return torch.cat(made) if made else None
-
-
 @torch.no_grad()
 def evaluate(
     encoder: Encoder, emulator: Emulator, data: EmulationData, rollouts: int = 10, rows_at_once: int = 128
@@ -278,9 +279,7 @@ def evaluate(
     rollouts = min(rollouts, data.rollouts)
     results: dict[str, list[Tensor]] = {name: [] for name in DIVERGENCES}
     for rows in torch.arange(len(data), device=data.weights.device).split(rows_at_once):
-        weights = data.weights[rows]
-        truth = data.truth[rows] if encoder.needs_truth else None
-        z = encode(encoder, Rows(data.network, weights, encoder.prepare(weights), truth), encoder.context.z_size)
+        z = encode(encoder, prepare(encoder, data.networks.take(rows)), encoder.context.z_size)
         which = torch.arange(rollouts, device=rows.device).repeat(len(rows))
         inputs, targets = data.batch(rows.repeat_interleave(rollouts), which)
         estimates = emulator(z.repeat_interleave(rollouts, dim=0), inputs)

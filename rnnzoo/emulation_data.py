@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rnnzoo.digits import pixel_values
-from rnnzoo.encoders.protocol import Context, InputSpace
+from rnnzoo.encoders.protocol import Context, InputSpace, Rows
 from rnnzoo.errors import UsageError
 from rnnzoo.network import Network
 from rnnzoo.zoo import Zoo
@@ -52,6 +52,11 @@ class EmulationData:
     def rollouts(self) -> int:
         """Rollouts held per row."""
         return self.log_probs.shape[1]
+
+    @property
+    def networks(self) -> Rows:
+        """The networks as encoders see them, with their truth."""
+        return Rows(self.network, self.weights, None, self.truth)
 
     def batch(self, rows: Tensor, rollouts: Tensor) -> tuple[Tensor, Tensor]:
         """Some rollouts of some rows, time first.

@@ -21,7 +21,7 @@ from rnnzoo.generation.engines.numba_kernels.layout import Scratch, new_scratch,
 from rnnzoo.generation.engines.numba_kernels.rollouts import sample_model
 from rnnzoo.generation.engines.numba_kernels.training import train_model
 from rnnzoo.generation.engines.workers import Workers
-from rnnzoo.generation.environment import processor_name
+from rnnzoo.environment import processor_name
 from rnnzoo.generation.population import Population, TileExamples, TokenExamples
 
 STEPS_PER_CALL = 25

@@ -1,7 +1,7 @@
 """Weight encoders: from the weights of a recurrent network to a small vector z."""
 
 from rnnzoo.encoders.embedding import load_encoder, save_encoder
-from rnnzoo.encoders.protocol import Context, Encoder, InputSpace, Rows, encode
+from rnnzoo.encoders.protocol import Context, Encoder, InputSpace, Rows, embed_rows, encode, prepare
 from rnnzoo.encoders.registry import build_encoder, encoder_names, find_encoder
 
 __all__ = [
@@ -10,9 +10,11 @@ __all__ = [
     "InputSpace",
     "Rows",
     "build_encoder",
+    "embed_rows",
     "encode",
     "encoder_names",
     "find_encoder",
     "load_encoder",
+    "prepare",
     "save_encoder",
 ]

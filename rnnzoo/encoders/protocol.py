@@ -110,6 +110,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.weights)
 
+    def take(self, rows: Tensor) -> Rows:
+        """Some of the networks, by number, int64 [N]."""
+        prepared = None if self.prepared is None else self.prepared[rows]
+        return Rows(self.network, self.weights[rows], prepared, None if self.truth is None else self.truth[rows])
+
     @property
     def tensors(self) -> dict[str, Tensor]:
         """The weights by tensor name, gates split off: each [M, channels, *group sizes]; see `rnnzoo.symmetry`."""
@@ -192,3 +197,23 @@ def encode(encoder: nn.Module, rows: Rows, z_size: int, check_values: bool = Tru
             "or look for a division by zero or a logarithm of zero in its forward."
         )
     return nn.functional.normalize(z, dim=1, eps=1e-6)
+
+
+@torch.no_grad()
+def prepare(encoder: Encoder, rows: Rows, rows_at_once: int = 512) -> Rows:
+    """The same networks with what the encoder's `prepare` makes of each, and the truth only where it asks for it."""
+    made = [part for part in map(encoder.prepare, rows.weights.split(rows_at_once)) if part is not None]
+    truth = rows.truth if encoder.needs_truth else None
+    return Rows(rows.network, rows.weights, torch.cat(made) if made else None, truth)
+
+
+@torch.no_grad()
+def embed_rows(encoder: Encoder, rows: Rows, rows_at_once: int = 128) -> Tensor:
+    """Embeddings of networks in memory, float32 [M, z_size], on their device."""
+    was_training = encoder.training
+    encoder.eval()
+    parts = []
+    for chosen in torch.arange(len(rows), device=rows.weights.device).split(rows_at_once):
+        parts.append(encode(encoder, prepare(encoder, rows.take(chosen)), encoder.context.z_size))
+    encoder.train(was_training)
+    return torch.cat(parts)

@@ -1,4 +1,4 @@
-"""Where and with what a zoo was made, for its manifest."""
+"""Where and with what something was made, for manifests and results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIBRARIES = ("numpy", "torch", "h5py", "numba", "triton")
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, rnnzoo and the libraries that decide a zoo's numbers."""
+    """Versions of Python, rnnzoo and the libraries that decide the numbers."""
     found = {"rnnzoo": rnnzoo.__version__, "python": platform.python_version()}
     for library in LIBRARIES:
         try:

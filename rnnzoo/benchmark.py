@@ -1,0 +1,145 @@
+"""Run a benchmark: a matrix of encoders, seeds and properties on one zoo, each run kept once it is done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rnnzoo.atomic import write_text
+from rnnzoo.benchmark_plan import BenchmarkConfig, BenchmarkPlan, check_splits, data_hash, matrix, runs_of
+from rnnzoo.benchmark_runs import ERROR_NAME, RECORD_NAME, run_folder
+from rnnzoo.errors import RnnzooError
+from rnnzoo.hub import resolve
+from rnnzoo.jobs import FailedJob, Job, Listener, Work
+from rnnzoo.manifest import read_manifest
+
+RUNS_NAME = "runs.jsonl"
+
+Execute = Callable[[Work, Sequence[Job], Path, Listener], list[FailedJob]]
+"""Does jobs, with a folder for logs, and returns those that were given up."""
+
+
+class BenchmarkListener(Listener):
+    """What a benchmark tells as it goes, beside what its jobs tell."""
+
+    def begin(self, jobs: Sequence[Job], steps: Sequence[int], finished_runs: int) -> None:
+        """The jobs that are left, the updates each will take, and the runs that are recorded already."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a benchmark ended.
+
+    Attributes:
+        folder: the results.
+        new_runs: runs recorded by this call.
+        runs: runs recorded in all.
+        failures: what went wrong, by run.
+    """
+
+    folder: Path
+    new_runs: int
+    runs: int
+    failures: dict[str, str]
+
+
+def run_benchmark(
+    zoo: str | Path,
+    folder: Path,
+    config: BenchmarkConfig,
+    encoders: Sequence[str],
+    seeds: Sequence[int],
+    execute: Execute,
+    listener: BenchmarkListener,
+    properties: Sequence[str] | None = None,
+    supervised: bool = True,
+) -> Outcome:
+    """Do what is missing of a matrix of runs; recorded runs are never done again.
+
+    Args:
+        zoo: a zoo's folder or name.
+        folder: results; new, empty, or of an earlier call with the same zoo and configuration.
+        config: how runs are done.
+        encoders: names or "module:Class".
+        seeds: one run per encoder and seed.
+        execute: what does the jobs, see `rnnzoo.jobs`.
+        listener: told of the progress.
+        properties: downstream properties; None for all of the zoo's kind.
+        supervised: also train every encoder end to end on every property.
+
+    Raises:
+        UsageError: an unknown name, a zoo that cannot be used, or a folder with other results.
+        RnnzooError: the folder cannot be written, or workers cannot be started.
+    """
+    path = resolve(zoo)
+    manifest = read_manifest(path)
+    check_splits(manifest, path)
+    plan = BenchmarkPlan(str(path.resolve()), manifest.zoo, data_hash(manifest), config)
+    wanted = matrix(plan, encoders, seeds, properties, supervised)
+    plan.write(folder)
+    before = _recorded(folder, wanted.runs())
+    jobs = [job for job in wanted.jobs() if not before >= set(runs_of(job))]
+    if jobs:
+        steps = [_updates(job, config, job.name in before) for job in jobs]
+        listener.begin(jobs, steps, len(before))
+        work = Work("rnnzoo.benchmark_runs:open_runs", str(folder.resolve()))
+        given_up = execute(work, jobs, folder / "logs", _Recorder(folder, listener))
+    else:
+        given_up = []
+    write_runs(folder)
+    after = _recorded(folder, wanted.runs())
+    failures = {failed.job.name: f"its worker died again and again; see {failed.log}" for failed in given_up}
+    for name in wanted.runs():
+        error = run_folder(folder, name) / ERROR_NAME
+        if name not in after and error.exists():
+            failures[name] = error.read_text(encoding="utf-8")
+    return Outcome(folder, len(after) - len(before), len(after), failures)
+
+
+def write_runs(folder: Path) -> int:
+    """Write every run's record as one line of runs.jsonl, whole or not at all; returns how many there are.
+
+    Raises:
+        RnnzooError: a record is damaged.
+    """
+    lines = []
+    for path in sorted((folder / "runs").rglob(RECORD_NAME)):
+        try:
+            lines.append(json.dumps(json.loads(path.read_text(encoding="utf-8"))))
+        except ValueError as error:
+            raise RnnzooError(f"{path} is damaged ({error}): delete it, and the run is done again.") from error
+    write_text(folder / RUNS_NAME, "".join(line + "\n" for line in lines))
+    return len(lines)
+
+
+class _Recorder:
+    """Passes progress on, and gathers the records each time a job is done."""
+
+    def __init__(self, folder: Path, listener: Listener) -> None:
+        self.folder, self.listener = folder, listener
+
+    def progress(self, job: Job, done: int, value: float) -> None:
+        """See `Listener`."""
+        self.listener.progress(job, done, value)
+
+    def finished(self, job: Job) -> None:
+        """See `Listener`."""
+        write_runs(self.folder)
+        self.listener.finished(job)
+
+    def message(self, text: str) -> None:
+        """See `Listener`."""
+        self.listener.message(text)
+
+
+def _recorded(folder: Path, names: Iterable[str]) -> set[str]:
+    return {name for name in names if (run_folder(folder, name) / RECORD_NAME).exists()}
+
+
+def _updates(job: Job, config: BenchmarkConfig, pretrained: bool) -> int:
+    """Optimizer updates a job will take, for the progress bar."""
+    if job.payload["kind"] == "supervised":
+        return config.downstream.supervised_steps
+    return 0 if pretrained else config.emulation.steps

@@ -1,0 +1,74 @@
+"""Show a benchmark's progress: a bar over the whole matrix, and one line per job at work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from rnnzoo.jobs import Job
+
+
+class EvaluationProgress:
+    """Tells the terminal; use as a context manager."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self.console,
+        )
+        self._steps: dict[str, int] = {}
+        self._done: dict[str, int] = {}
+        self._shown: dict[str, int] = {}
+        self._jobs_done = 0
+
+    def __enter__(self) -> EvaluationProgress:
+        self._progress.start()
+        self._total = self._progress.add_task("preparing", total=None, unit="", visible=False)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def begin(self, jobs: Sequence[Job], steps: Sequence[int], finished_runs: int) -> None:
+        """See `BenchmarkListener`."""
+        self._steps = {job.name: count for job, count in zip(jobs, steps, strict=True)}
+        if finished_runs:
+            self.message(f"Going on: {finished_runs} runs are recorded already.")
+        self._progress.update(self._total, total=sum(steps), visible=True, unit="updates", completed=0)
+        self._show_total()
+
+    def progress(self, job: Job, done: int, value: float) -> None:
+        """See `Listener`."""
+        self._done[job.name] = done
+        if job.name not in self._shown:
+            self._shown[job.name] = self._progress.add_task(job.name, total=self._steps[job.name], unit="")
+        self._progress.update(self._shown[job.name], completed=done, unit=f"loss {value:.4f}")
+        self._show_total()
+
+    def finished(self, job: Job) -> None:
+        """See `Listener`."""
+        self._jobs_done += 1
+        self._done[job.name] = self._steps[job.name]
+        if job.name in self._shown:
+            self._progress.remove_task(self._shown.pop(job.name))
+        self._show_total()
+
+    def message(self, text: str) -> None:
+        """See `Listener`."""
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def _show_total(self) -> None:
+        description = f"{self._jobs_done}/{len(self._steps)} jobs"
+        self._progress.update(self._total, completed=sum(self._done.values()), description=description)
