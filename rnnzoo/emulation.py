@@ -34,6 +34,7 @@ class EmulationConfig:
         learning_rate: AdamW's, the highest for a one-cycle schedule.
         schedule: "constant", or "one-cycle": linear warm-up over a tenth of the steps, then a cosine to zero.
         weight_decay: AdamW's.
+        second_moment_decay: AdamW's second beta.
         clip_norm: largest gradient norm of encoder and of emulator, each.
         rows_per_step: networks per update.
         rollouts_per_row: rollouts of each.
@@ -41,6 +42,7 @@ class EmulationConfig:
         hidden_size, layers: of the emulator.
         z_size: numbers in z.
         z_enters: where z enters the emulator, "first" or "every" input.
+        z_gain: factor on z before the emulator projects it.
         evaluated_rollouts: rollouts per row in evaluation, always the same.
         emulated_strings: strings sampled from the emulator per row for its accuracy (formal-languages).
 
@@ -53,6 +55,7 @@ class EmulationConfig:
     learning_rate: float = 1e-4
     schedule: str = "constant"
     weight_decay: float = 0.01
+    second_moment_decay: float = 0.999
     clip_norm: float = 0.1
     rows_per_step: int = 64
     rollouts_per_row: int = 1
@@ -61,6 +64,7 @@ class EmulationConfig:
     layers: int = 2
     z_size: int = 16
     z_enters: str = "first"
+    z_gain: float = 1.0
     evaluated_rollouts: int = 10
     emulated_strings: int = 100
 
@@ -98,12 +102,15 @@ PROFILES = {
     ),
     "quick": EmulationConfig(
         profile="quick",
-        steps=1000,
-        learning_rate=3e-3,
+        steps=800,
+        learning_rate=2e-3,
         schedule="one-cycle",
+        second_moment_decay=0.95,
         clip_norm=1.0,
+        rows_per_step=32,
         hidden_size=64,
         z_enters="every",
+        z_gain=4.0,
         evaluated_rollouts=4,
         emulated_strings=20,
     ),
@@ -145,7 +152,10 @@ class EmulationTraining:
         self.symmetry = symmetry_of(data.network)
         parts = (self.encoder, self.emulator)
         self.optimizers = [
-            torch.optim.AdamW(part.parameters(), weight_decay=config.weight_decay, fused=True) for part in parts
+            torch.optim.AdamW(
+                part.parameters(), betas=(0.9, config.second_moment_decay), weight_decay=config.weight_decay, fused=True
+            )
+            for part in parts
         ]
 
     def run(self, until: int | None = None, on_step: Callable[[int, float], None] | None = None) -> None:
@@ -258,7 +268,9 @@ def build_models(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         # The emulator first, so that all encoders of a seed start with the same one.
-        emulator = Emulator(context.network, config.z_size, config.hidden_size, config.layers, config.z_enters)
+        emulator = Emulator(
+            context.network, config.z_size, config.hidden_size, config.layers, config.z_enters, config.z_gain
+        )
         encoder = build_encoder(encoder_name, context, config.profile, **encoder_settings)
     return encoder, emulator
 

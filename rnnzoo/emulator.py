@@ -30,18 +30,25 @@ class Emulator(nn.Module):
         z_size: numbers in z.
         hidden_size, layers: of the emulator.
         z_enters: "first", added to the first input only as in the paper, or "every", added to every input.
+        z_gain: factor on z before its projection; z_size ** 0.5 brings the numbers of a unit vector to unit variance.
 
     Raises:
         UsageError: an unknown `z_enters`.
     """
 
     def __init__(
-        self, network: Network, z_size: int = 16, hidden_size: int = 256, layers: int = 2, z_enters: str = "first"
+        self,
+        network: Network,
+        z_size: int = 16,
+        hidden_size: int = 256,
+        layers: int = 2,
+        z_enters: str = "first",
+        z_gain: float = 1.0,
     ) -> None:
         super().__init__()
         if z_enters not in Z_ENTERS:
             raise UsageError(f"z_enters={z_enters!r} is impossible: choose one of {', '.join(Z_ENTERS)}.")
-        self.z_enters = z_enters
+        self.z_enters, self.z_gain = z_enters, z_gain
         self.enter = nn.Linear(network.input_size, hidden_size)
         self.condition = nn.Linear(z_size, hidden_size)
         self.layers = LSTMLayers(LSTMLayer(hidden_size, hidden_size) for _ in range(layers))
@@ -60,7 +67,7 @@ class Emulator(nn.Module):
         joined = self.enter.weight.t() @ by_input
         bias = torch.addmv(first.bias, by_input.t(), self.enter.bias)
         projected = torch.addmm(bias, inputs.flatten(0, 1), joined).unflatten(0, inputs.shape[:2])
-        conditioning = self.condition(z) @ by_input
+        conditioning = self.condition(self.z_gain * z) @ by_input
         if self.z_enters == "every":
             projected = projected + conditioning
         else:
@@ -72,7 +79,7 @@ class Emulator(nn.Module):
 
     def begin(self, z: Tensor) -> EmulatorState:
         """The state before the first input, for z [N, z_size]; see `advance`."""
-        conditioning = self.condition(z)
+        conditioning = self.condition(self.z_gain * z)
         zero = torch.zeros_like(conditioning)
         return EmulatorState(conditioning, ((zero, zero),) * len(self.layers))
 

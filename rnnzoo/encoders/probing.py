@@ -1,4 +1,4 @@
-"""Probing encoders: an LSTM core reads what the networks answer to learned inputs (paper section 3.2)."""
+"""Probing encoders: an LSTM core reads the probabilities that networks answer with (paper section 3.2)."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class NonInteractiveProbingEncoder(ProbingEncoder):
     def forward(self, rows: Rows) -> Tensor:
         """The embedding before normalisation, [M, z_size]."""
         answers = rows.prober.run(self.probing_inputs(rows))
-        read = self.reader(answers.permute(2, 0, 1, 3).flatten(2)).sigmoid()
+        read = self.reader(answers.exp().permute(2, 0, 1, 3).flatten(2))
         return self.head(self.core(read)[-1])
 
     def probing_inputs(self, rows: Rows) -> Tensor:
@@ -94,7 +94,7 @@ class InteractiveProbingEncoder(ProbingEncoder):
                 free = free + self.asker(state).unflatten(1, (self.probes, -1))
             inputs = self.context.input_space.squash(free)
             answers = prober.step(inputs)
-            state = core.step(self.reader(answers.flatten(1)).sigmoid())
+            state = core.step(self.reader(answers.exp().flatten(1)))
             sent.append(inputs)
         return state, sent
 
