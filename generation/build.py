@@ -18,11 +18,11 @@ import h5py
 import numpy as np
 
 from rnnzoo.cards import write_card
+from rnnzoo.environment import git_revision, versions
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.generation.build_folder import locked, remove_partial_files
 from rnnzoo.generation.crews import Crew, ThisProcess, report_failures
 from rnnzoo.generation.engines import find_engine
-from rnnzoo.environment import git_revision, versions
 from rnnzoo.generation.families import family_of
 from rnnzoo.generation.plan import BUILD_FOLDER, Plan, check_output, models_per_unit, read_plan
 from rnnzoo.generation.progress import Reporter, SilentReporter

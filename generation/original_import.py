@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from rnnzoo.atomic import atomic_folder
 from rnnzoo.cards import write_card
+from rnnzoo.environment import git_revision, versions
 from rnnzoo.errors import RnnzooError
 from rnnzoo.generation.digit_images import DigitImages
-from rnnzoo.environment import git_revision, versions
 from rnnzoo.generation.families import family_of
 from rnnzoo.generation.image_recognition import recognise_images
 from rnnzoo.generation.languages import token_examples

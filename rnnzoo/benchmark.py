@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol as Interface
 
 from rnnzoo.atomic import write_text
 from rnnzoo.benchmark_plan import BenchmarkConfig, BenchmarkPlan, check_splits, data_hash, matrix, runs_of
@@ -21,11 +22,12 @@ Execute = Callable[[Work, Sequence[Job], Path, Listener], list[FailedJob]]
 """Does jobs, with a folder for logs, and returns those that were given up."""
 
 
-class BenchmarkListener(Listener):
+class BenchmarkListener(Listener, Interface):
     """What a benchmark tells as it goes, beside what its jobs tell."""
 
     def begin(self, jobs: Sequence[Job], steps: Sequence[int], finished_runs: int) -> None:
         """The jobs that are left, the updates each will take, and the runs that are recorded already."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,20 +13,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rnnzoo.atomic import atomic_path, write_json, write_text
-from rnnzoo.benchmark_plan import BenchmarkPlan, read_plan, run_name
+from rnnzoo.benchmark_plan import REQUIRED_SPLITS, BenchmarkPlan, read_plan, run_name
 from rnnzoo.downstream import is_seen_half, train_end_to_end, train_on_embeddings
 from rnnzoo.emulated_performance import emulated_accuracy
 from rnnzoo.emulation import EmulationTraining, evaluate
 from rnnzoo.emulation_data import EmulationData, load_data
-from rnnzoo.encoders import Encoder, Rows, build_encoder, embed_rows, find_encoder, load_encoder, save_encoder
+from rnnzoo.encoders import Encoder, build_encoder, embed_rows, find_encoder, load_encoder, save_encoder
 from rnnzoo.environment import processor_name, versions
-from rnnzoo.errors import RnnzooError
+from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.jobs import Progress
 from rnnzoo.properties import Property, properties_of
-from rnnzoo.zoo import Zoo, load
+from rnnzoo.zoo import load
 
 CURVE_POINTS = 10
 CHECKPOINT_EVERY_SECONDS = 30.0
@@ -45,22 +46,25 @@ def run_folder(folder: Path, name: str) -> Path:
 
 
 class BenchmarkRuns:
-    """The zoo's rows in memory, and how each job is done on them."""
+    """The zoo's sound rows in memory, and how each job is done on them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.plan: BenchmarkPlan = read_plan(folder)
         self.config = self.plan.config
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.zoo = load(self.plan.zoo)
-        self.train = load_data(self.zoo.split("train")).to(self.device)
-        self.tests = {
-            "validation": load_data(self.zoo.split("validation")).to(self.device),
-            "ood_test": load_data(self.zoo.split("ood_test")).to(self.device),
-        }
-        seen = is_seen_half(self._zoo_rows(self.tests["ood_test"])["task"])
-        everything = torch.arange(len(seen), device=self.device)
-        self.seen, self.unseen = (everything[torch.from_numpy(half).to(self.device)] for half in (seen, ~seen))
+        zoo = load(self.plan.zoo)
+        self.data = load_data(zoo).to(self.device)
+        self.zoo = zoo[np.searchsorted(zoo.row_numbers, self.data.row_numbers)]
+        ranges = {split: _range_of(split, self.zoo.split_of()) for split in REQUIRED_SPLITS}
+        self.train = self.data.part(ranges["train"])
+        self.tests = {split: self.data.part(ranges[split]) for split in ("validation", "ood_test")}
+        numbers = np.arange(len(self.zoo))
+        ood = numbers[ranges["ood_test"]]
+        seen = is_seen_half(self.zoo[ood]["task"])
+        # Predictors learn from train and half of ood_test, and are scored on the rest (system section 8).
+        self.learned = np.concatenate([numbers[ranges["train"]], ood[seen]])
+        self.scored = {"validation": numbers[ranges["validation"]], "ood_test": ood[~seen]}
 
     def do(self, payload: dict[str, Any], progress: Progress) -> None:
         """One job; a run that fails for good leaves its reason in its folder, and the others go on."""
@@ -70,8 +74,7 @@ class BenchmarkRuns:
         try:
             if payload["kind"] == "emulation":
                 self.pretrain(encoder, settings, seed, progress)
-                for asked in properties_of(self.plan.kind, tuple(payload["properties"])):
-                    self.predict_from_embeddings(encoder, settings, seed, asked)
+                self.predict_from_embeddings(encoder, settings, seed, payload["properties"])
             else:
                 (asked,) = properties_of(self.plan.kind, (payload["property"],))
                 self.train_supervised(encoder, settings, seed, asked, progress)
@@ -105,7 +108,7 @@ class BenchmarkRuns:
             rows.append(self._described_rows(split, data, losses["total_variation"], real, emulated, z))
         joined = {name: np.concatenate([part[name] for part in rows]) for name in rows[0]}
         with atomic_path(folder / "rows.npz") as temporary, open(temporary, "wb") as file:
-            np.savez(file, **joined)
+            np.savez(file, **joined)  # type: ignore[arg-type]
         _write_probes(training.encoder, self.tests["validation"], folder)
         save_encoder(training.encoder, folder / "encoder")
         record = self._record("emulation", encoder_name, training.encoder, settings, seed) | {
@@ -116,22 +119,25 @@ class BenchmarkRuns:
         (folder / "checkpoint.safetensors").unlink(missing_ok=True)
         (folder / ERROR_NAME).unlink(missing_ok=True)
 
-    def predict_from_embeddings(self, encoder_name: str, settings: dict[str, Any], seed: int, asked: Property) -> None:
-        """A downstream run on the frozen embeddings of a finished emulation run; nothing if it is recorded."""
-        name = run_name("downstream", encoder_name, seed, asked.name, "frozen")
-        folder = run_folder(self.folder, name)
-        if (folder / RECORD_NAME).exists():
+    def predict_from_embeddings(
+        self, encoder_name: str, settings: dict[str, Any], seed: int, properties: Sequence[str]
+    ) -> None:
+        """Downstream runs on the frozen embeddings of a finished emulation run, those that are not recorded."""
+        names = {asked: run_name("downstream", encoder_name, seed, asked, "frozen") for asked in properties}
+        missing = [asked for asked in properties if not (run_folder(self.folder, names[asked]) / RECORD_NAME).exists()]
+        if not missing:
             return
         pretrained = run_folder(self.folder, run_name("emulation", encoder_name, seed))
         encoder = load_encoder(pretrained / "encoder").to(self.device)
-        began = time.perf_counter()
-        train, tests = self._labelled(asked)
-        z = embed_rows(encoder, train[0])
-        predict = train_on_embeddings(asked, asked.outputs(self.zoo), z, train[1], self.config.downstream, seed)
-        metrics = {
-            split: asked.score(predict(embed_rows(encoder, rows)), labels) for split, (rows, labels) in tests.items()
-        }
-        self._record_downstream(name, encoder_name, encoder, settings, seed, asked, "frozen", metrics, began)
+        z = embed_rows(encoder, self.data.networks)
+        for asked in properties_of(self.plan.kind, tuple(missing)):
+            began = time.perf_counter()
+            learned, scored, labels = self._labelled(asked)
+            outputs = asked.outputs(self.zoo)
+            predict = train_on_embeddings(asked, outputs, z[learned], labels[learned], self.config.downstream, seed)
+            metrics = {split: asked.score(predict(z[rows]), labels[rows]) for split, rows in scored.items()}
+            name = names[asked.name]
+            self._record_downstream(name, encoder_name, encoder, settings, seed, asked, "frozen", metrics, began)
 
     def train_supervised(
         self, encoder_name: str, settings: dict[str, Any], seed: int, asked: Property, progress: Progress
@@ -146,40 +152,34 @@ class BenchmarkRuns:
             torch.manual_seed(seed)
             context = self.train.context(config.z_size, seed)
             encoder = build_encoder(encoder_name, context, config.profile, **settings).to(self.device)
-        train, tests = self._labelled(asked)
-        outputs = asked.outputs(self.zoo)
-        predict = train_end_to_end(asked, outputs, encoder, *train, self.config.downstream, seed, progress)
-        metrics = {split: asked.score(predict(rows), labels) for split, (rows, labels) in tests.items()}
+        learned, scored, labels = self._labelled(asked)
+        networks, outputs = self.data.networks, asked.outputs(self.zoo)
+        predict = train_end_to_end(
+            asked, outputs, encoder, networks.take(learned), labels[learned], self.config.downstream, seed, progress
+        )
+        metrics = {split: asked.score(predict(networks.take(rows)), labels[rows]) for split, rows in scored.items()}
         self._record_downstream(name, encoder_name, encoder, settings, seed, asked, "supervised", metrics, began)
 
-    def _labelled(self, asked: Property) -> tuple[tuple[Rows, Tensor], dict[str, tuple[Rows, Tensor]]]:
-        """Rows and labels to learn from, train and half of ood_test, and to be scored on (system section 8)."""
-        ood, ood_labels = self.tests["ood_test"].networks, self._labels(asked, self.tests["ood_test"])
-        seen = ood.take(self.seen)
-        own = self.train.networks
-        assert own.truth is not None
-        assert seen.truth is not None
-        weights, truth = torch.cat([own.weights, seen.weights]), torch.cat([own.truth, seen.truth])
-        labels = torch.cat([self._labels(asked, self.train), ood_labels[self.seen]])
-        validation = self.tests["validation"]
-        tests = {
-            "validation": (validation.networks, self._labels(asked, validation)),
-            "ood_test": (ood.take(self.unseen), ood_labels[self.unseen]),
-        }
-        train = _with_known_labels(Rows(own.network, weights, None, truth), labels)
-        return train, {split: _with_known_labels(*pair) for split, pair in tests.items()}
+    def _labelled(self, asked: Property) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """Rows to learn from, rows to be scored on, by split, and the labels of all rows.
 
-    def _labels(self, asked: Property, data: EmulationData) -> Tensor:
-        return asked.labels(self._zoo_rows(data)).to(self.device)
+        Rows whose label is not finite, such as the loss of a network that nearly diverged, are left out.
+        """
+        labels = asked.labels(self.zoo)
+        known = torch.isfinite(labels.flatten(1) if labels.ndim > 1 else labels[:, None]).all(1)
 
-    def _zoo_rows(self, data: EmulationData) -> Zoo:
-        return self.zoo[np.searchsorted(self.zoo.row_numbers, data.row_numbers)]
+        def rows(numbers: NDArray[np.int64]) -> Tensor:
+            chosen = torch.from_numpy(numbers)
+            return chosen[known[chosen]].to(self.device)
+
+        scored = {split: rows(numbers) for split, numbers in self.scored.items()}
+        return rows(self.learned), scored, labels.to(self.device)
 
     def _described_rows(
         self, split: str, data: EmulationData, loss: np.ndarray, real: np.ndarray, emulated: np.ndarray, z: Tensor
     ) -> dict[str, np.ndarray]:
         """What the report shows of every row of a split."""
-        rows = self._zoo_rows(data)
+        rows = self.zoo[np.searchsorted(self.zoo.row_numbers, data.row_numbers)]
         accuracy = rows["accuracy" if self.plan.kind == "formal-languages" else "eval_accuracy"]
         return {
             "split": np.array([split] * len(data)),
@@ -298,7 +298,9 @@ def _write_probes(encoder: Encoder, validation: EmulationData, folder: Path) -> 
             np.savez(file, inputs=numbers, rows=chosen.cpu().numpy())
 
 
-def _with_known_labels(rows: Rows, labels: Tensor) -> tuple[Rows, Tensor]:
-    """Without the rows whose label is not finite, such as the loss of a network that nearly diverged."""
-    known = torch.isfinite(labels.flatten(1) if labels.ndim > 1 else labels[:, None]).all(1).nonzero()[:, 0]
-    return rows.take(known), labels[known]
+def _range_of(split: str, splits: NDArray[np.str_]) -> slice:
+    """Where a split lies among the rows; the rows of a split are consecutive."""
+    rows = np.flatnonzero(splits == split)
+    if not len(rows):
+        raise UsageError(f"All networks of the split {split!r} diverged: the benchmark needs a zoo with sound ones.")
+    return slice(int(rows[0]), int(rows[-1]) + 1)

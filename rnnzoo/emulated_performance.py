@@ -77,7 +77,8 @@ def _classified(
     images = data.rollouts
     truth = torch.from_numpy(labels[:, :images].astype(np.int64)).to(z.device)
     at_once = max(1, SEQUENCES_AT_ONCE // images)
-    real, emulated = [], []
+    real: list[Tensor] = []
+    emulated: list[Tensor] = []
     for rows in torch.arange(len(data), device=z.device).split(at_once):
         inputs, log_probs = data.batch(
             rows.repeat_interleave(images), torch.arange(images).repeat(len(rows)).to(z.device)

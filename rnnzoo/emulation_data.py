@@ -19,6 +19,7 @@ PROBE_LENGTHS = {"formal-languages": 22, "smnist": 50}
 EXAMPLES = 64
 ROWS_AT_ONCE = 256
 LOWEST_LOG_PROB = -60.0
+_TENSORS = ("steps", "weights", "recorded", "log_probs", "truth")
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,15 @@ class EmulationData:
             self.weights,
         )
 
+    def part(self, rows: slice) -> EmulationData:
+        """Consecutive rows, as views that share memory with these."""
+        return replace(
+            self, row_numbers=self.row_numbers[rows], **{name: getattr(self, name)[rows] for name in _TENSORS}
+        )
+
     def to(self, device: str | torch.device) -> EmulationData:
         """The same rows with their tensors on a device."""
-        names = ("steps", "weights", "recorded", "log_probs", "truth")
-        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+        return replace(self, **{name: getattr(self, name).to(device) for name in _TENSORS})
 
     def _dense(self, recorded: Tensor) -> Tensor:
         """Recorded inputs [N, ...] as the networks saw them, float32 [N, positions, input_size]."""

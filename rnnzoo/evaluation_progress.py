@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from rnnzoo.jobs import Job
 
@@ -28,7 +36,7 @@ class EvaluationProgress:
         )
         self._steps: dict[str, int] = {}
         self._done: dict[str, int] = {}
-        self._shown: dict[str, int] = {}
+        self._shown: dict[str, TaskID] = {}
         self._jobs_done = 0
 
     def __enter__(self) -> EvaluationProgress:

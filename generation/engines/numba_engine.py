@@ -13,6 +13,7 @@ import numpy as np
 from numba import config
 from numpy.typing import NDArray
 
+from rnnzoo.environment import processor_name
 from rnnzoo.generation.engines.interface import Progress, Snapshot
 from rnnzoo.generation.engines.numba_kernels.classification import classify_model
 from rnnzoo.generation.engines.numba_kernels.disk_cache import is_compiled
@@ -21,7 +22,6 @@ from rnnzoo.generation.engines.numba_kernels.layout import Scratch, new_scratch,
 from rnnzoo.generation.engines.numba_kernels.rollouts import sample_model
 from rnnzoo.generation.engines.numba_kernels.training import train_model
 from rnnzoo.generation.engines.workers import Workers
-from rnnzoo.environment import processor_name
 from rnnzoo.generation.population import Population, TileExamples, TokenExamples
 
 STEPS_PER_CALL = 25

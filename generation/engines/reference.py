@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
-from rnnzoo.generation.engines.interface import Progress, Snapshot
 from rnnzoo.environment import processor_name
+from rnnzoo.generation.engines.interface import Progress, Snapshot
 from rnnzoo.generation.population import Population, TileExamples
 from rnnzoo.generation.randomness import Purpose, random_words, unit_floats
 from rnnzoo.lstm import LSTMNetwork
