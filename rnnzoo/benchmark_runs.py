@@ -102,9 +102,9 @@ class BenchmarkRuns:
             real, emulated = emulated_accuracy(
                 training.emulator, z, data, self.zoo, self.config.emulation.emulated_strings, seed
             )
-            gap = float(np.mean(np.abs(real - emulated)))
             metrics[split] = {name: float(values.mean()) for name, values in losses.items()}
-            metrics[split]["emulated_accuracy_gap"] = gap
+            if np.isfinite(real).all():
+                metrics[split]["emulated_accuracy_gap"] = float(np.mean(np.abs(real - emulated)))
             rows.append(self._described_rows(split, data, losses["total_variation"], real, emulated, z))
         joined = {name: np.concatenate([part[name] for part in rows]) for name in rows[0]}
         with atomic_path(folder / "rows.npz") as temporary, open(temporary, "wb") as file:

@@ -150,13 +150,17 @@ class EmulationTraining:
         self.emulator.to(device)
         self.rows = prepare(self.encoder, self.data.networks)
         self.symmetry = symmetry_of(data.network)
-        parts = (self.encoder, self.emulator)
-        self.optimizers = [
-            torch.optim.AdamW(
-                part.parameters(), betas=(0.9, config.second_moment_decay), weight_decay=config.weight_decay, fused=True
-            )
-            for part in parts
-        ]
+        # An encoder may have nothing to learn, such as a fixed projection; then it has no optimizer.
+        betas = (0.9, config.second_moment_decay)
+        self.optimizers = {
+            name: torch.optim.AdamW(part.parameters(), betas=betas, weight_decay=config.weight_decay, fused=True)
+            for name, part in self._parts.items()
+            if list(part.parameters())
+        }
+
+    @property
+    def _parts(self) -> dict[str, torch.nn.Module]:
+        return {"encoder": self.encoder, "emulator": self.emulator}
 
     def run(self, until: int | None = None, on_step: Callable[[int, float], None] | None = None) -> None:
         """Train up to a number of updates.
@@ -181,10 +185,10 @@ class EmulationTraining:
         z = encode(self.encoder, batch, self.config.z_size)
         estimates = self.emulator(z.repeat_interleave(self.config.rollouts_per_row, dim=0), inputs)
         loss = DIVERGENCES[self.config.loss](targets, estimates).mean()
-        for optimizer in self.optimizers:
+        for optimizer in self.optimizers.values():
             optimizer.zero_grad()
         loss.backward()
-        for optimizer in self.optimizers:
+        for optimizer in self.optimizers.values():
             group = optimizer.param_groups[0]
             group["lr"] = self.config.learning_rate_at(self.step)
             torch.nn.utils.clip_grad_norm_(group["params"], self.config.clip_norm)
@@ -214,8 +218,9 @@ class EmulationTraining:
         from safetensors.torch import save_file
 
         tensors: dict[str, Tensor] = {}
-        for name, part, optimizer in zip(_PARTS, (self.encoder, self.emulator), self.optimizers, strict=True):
+        for name, part in self._parts.items():
             tensors |= {f"{name}.{key}": value for key, value in part.state_dict().items()}
+        for name, optimizer in self.optimizers.items():
             for number, moments in optimizer.state_dict()["state"].items():
                 tensors |= {f"{name}.optimizer.{number}.{key}": value for key, value in moments.items()}
         tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
@@ -244,8 +249,9 @@ class EmulationTraining:
                     f"The checkpoint {path} is of a run with {field}={saved.get(field)!r}, but this run has "
                     f"{mine[field]!r}: use the same settings to resume, or another folder to start anew."
                 )
-        for name, part, optimizer in zip(_PARTS, (self.encoder, self.emulator), self.optimizers, strict=True):
+        for name, part in self._parts.items():
             part.load_state_dict({key: tensors[f"{name}.{key}"] for key in part.state_dict()})
+        for name, optimizer in self.optimizers.items():
             state: dict[int, dict[str, Tensor]] = {}
             prefix = f"{name}.optimizer."
             for key, value in tensors.items():
@@ -300,6 +306,3 @@ def evaluate(
             results[name].append(per_rollout.unflatten(0, (len(rows), rollouts)).mean(1))
     encoder.train()
     return {name: torch.cat(parts).double().cpu().numpy() for name, parts in results.items()}
-
-
-_PARTS = ("encoder", "emulator")

@@ -79,10 +79,10 @@ def _number(column: str) -> Callable[[Zoo], Tensor]:
 
 
 def _squared_error_score(predictions: Tensor, labels: Tensor) -> dict[str, float]:
-    """Mean squared error, and the share of the labels' variance that is explained."""
+    """Mean squared error, and the share of the labels' variance that is explained, 0 where they do not vary."""
     error = float(functional.mse_loss(predictions.double(), labels.double()))
     variance = float(labels.double().var(correction=0))
-    return {"mse": error, "r2": 1 - error / variance if variance else float("nan")}
+    return {"mse": error, "r2": 1 - error / variance if variance else 0.0}
 
 
 def _angle_labels(zoo: Zoo) -> Tensor:

@@ -28,7 +28,8 @@ def embed_zoo(encoder: Encoder, zoo: Zoo, models_at_once: int = 256) -> NDArray[
             f"This encoder was built for {encoder.context.network.describe()}, but {zoo.folder} holds networks of "
             f"{zoo.network.describe()}."
         )
-    device = next(encoder.parameters()).device
+    # An encoder without parameters, a fixed projection for example, computes where the weights are: here.
+    device = next((tensor.device for tensor in encoder.state_dict().values()), torch.device("cpu"))
     embeddings = np.full((len(zoo), encoder.context.z_size), np.nan, dtype=np.float32)
     was_training = encoder.training
     encoder.eval()
