@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from rnnzoo.errors import UsageError
-from rnnzoo.network import GATES, Network
-from rnnzoo.recurrence import GATE_ORDER, lstm_recurrence, lstm_step
+from rnnzoo.network import Network
+from rnnzoo.recurrence import double_cell_gate, lstm_recurrence, lstm_step
 
 
 class Prober:
@@ -34,7 +34,7 @@ class Prober:
             self._inputs.append(_by_input(tensors[f"weight_ih_l{layer}"]))
             self._recurrent.append(_by_input(tensors[f"weight_hh_l{layer}"]))
             bias = tensors[f"bias_ih_l{layer}"] + tensors[f"bias_hh_l{layer}"]
-            self._biases.append(_sigmoids_first(bias)[:, None])
+            self._biases.append(double_cell_gate(bias)[:, None])
         self._joined: list[Tensor] = []
         self._readout = tensors["linear.weight"].transpose(1, 2)
         self._readout_bias = tensors["linear.bias"][:, None]
@@ -108,11 +108,6 @@ class Prober:
             )
 
 
-def _sigmoids_first(tensor: Tensor) -> Tensor:
-    """Reorder the gates [M, 4H, ...] from PyTorch's order to that of `rnnzoo.recurrence`."""
-    return tensor.unflatten(1, (len(GATES), -1))[:, GATE_ORDER].flatten(1, 2)
-
-
 def _by_input(weight: Tensor) -> Tensor:
     """Weights [M, 4H, K] as [M, K, 4H], contiguous: the form in which small batched products are fast."""
-    return _sigmoids_first(weight).transpose(1, 2).contiguous()
+    return double_cell_gate(weight.transpose(1, 2)).contiguous()

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import gradcheck
 
+from rnnzoo.emulator import Emulator
 from rnnzoo.encoders.edges import update_edges
 from rnnzoo.encoders.layers import ResidualCore
 from rnnzoo.errors import UsageError
 from rnnzoo.lstm import run
 from rnnzoo.network import Network
 from rnnzoo.prober import Prober
-from rnnzoo.recurrence import WeightGradients, lstm_recurrence, lstm_step
+from rnnzoo.recurrence import (
+    WeightGradients,
+    lstm_layer,
+    lstm_layer_anywhere,
+    lstm_recurrence,
+    lstm_step,
+)
 
 
 def numbers(*shape: int, grad: bool = True) -> Tensor:
@@ -24,6 +31,49 @@ def test_gradients_of_a_whole_sequence() -> None:
     assert gradcheck(lstm_recurrence, (numbers(4, 3, 12), numbers(3, 12)))
     assert gradcheck(lstm_recurrence, (numbers(1, 3, 12), numbers(3, 12)))
     assert gradcheck(lstm_recurrence, (numbers(4, 2, 3, 12), numbers(2, 3, 12, grad=False)))
+
+
+def test_a_layer_of_every_make_is_pytorchs() -> None:
+    """oneDNN takes over in single precision only, so that one is compared with double precision."""
+    plain = nn.LSTM(5, 7).double()
+    with torch.no_grad():
+        plain.bias_hh_l0.zero_()
+    inputs, direction = numbers(6, 4, 5), numbers(6, 4, 7, grad=False)
+    weights = (plain.weight_ih_l0, plain.weight_hh_l0, plain.bias_ih_l0)
+    expected = plain(inputs)[0]
+    gradients = torch.autograd.grad((expected * direction).sum(), (inputs, *weights))
+    for layer, dtype, tolerance in (
+        (lstm_layer_anywhere, torch.float64, 1e-12),
+        (lstm_layer, torch.float64, 1e-12),
+        (lstm_layer, torch.float32, 1e-5),
+    ):
+        given = [tensor.detach().to(dtype).requires_grad_() for tensor in (inputs, *weights)]
+        outputs = layer(*given)
+        assert torch.allclose(outputs.double(), expected, atol=tolerance)
+        found = torch.autograd.grad((outputs * direction.to(dtype)).sum(), given)
+        for ours, theirs in zip(found, gradients, strict=True):
+            assert torch.allclose(ours.double(), theirs, atol=tolerance)
+
+
+@pytest.mark.parametrize("z_enters", ["first", "every"])
+def test_the_emulator_joins_its_linear_maps_without_changing_them(z_enters: str) -> None:
+    emulator = Emulator(Network(3, 32, 2, 4), z_size=5, hidden_size=6, z_enters=z_enters).double()
+    z, inputs = numbers(2, 5), numbers(7, 2, 3, grad=False)
+    hidden, conditioning = emulator.enter(inputs), emulator.condition(z)
+    hidden = hidden + conditioning if z_enters == "every" else torch.cat([hidden[:1] + conditioning, hidden[1:]])
+    for layer in emulator.layers:
+        hidden = layer(hidden)
+    expected = emulator.leave(hidden).log_softmax(-1)
+    found = emulator(z, inputs)
+    assert torch.allclose(found, expected)
+    leaves = (z, *emulator.parameters())
+    direction = torch.randn_like(expected)
+    for ours, theirs in zip(
+        torch.autograd.grad((found * direction).sum(), leaves),
+        torch.autograd.grad((expected * direction).sum(), leaves),
+        strict=True,
+    ):
+        assert torch.allclose(ours, theirs)
 
 
 def test_gradients_of_single_steps_with_weights_gathered_at_the_end() -> None:
