@@ -25,7 +25,7 @@ class TransformerEncoder(Encoder):
 
     mechanistic = True
     permuted_in_training = True
-    profiles: ClassVar = {"quick": {"width": 32, "layers": 2, "feed_forward": 64}}
+    profiles: ClassVar = {"quick": {"width": 32, "layers": 2, "heads": 1, "feed_forward": 64}}
 
     def __init__(
         self, context: Context, width: int = 128, layers: int = 6, heads: int = 2, feed_forward: int = 512
@@ -76,7 +76,7 @@ class _Block(nn.Module):
         key, value = map(self._by_head, nn.functional.linear(normalised, others_weight, others_bias).chunk(2, dim=-1))
         mixed = nn.functional.scaled_dot_product_attention(query, key, value)
         wanted = wanted + self.attention_out(mixed.transpose(1, 2).flatten(2))
-        return wanted + self.feed_out(self.feed_in(self.feed_norm(wanted)).relu())
+        return wanted + self.feed_out(self.feed_in(self.feed_norm(wanted)).relu_())
 
     def _by_head(self, values: Tensor) -> Tensor:
         """Tokens [M, N, width] as [M, heads, N, width / heads]."""
