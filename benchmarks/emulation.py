@@ -86,11 +86,14 @@ def products_of_emulator(models: int, positions: int, hidden: int) -> float:
 
 
 def products_of_transformer(models: int, encoder: TransformerEncoder) -> float:
-    """Arithmetic of the parameter transformer's matrix products in one training step."""
+    """Arithmetic of the parameter transformer's matrix products in one training step.
+
+    Its last block makes one token and needs keys and values alone of the others.
+    """
     _, tokens, width = encoder.positions.shape
     feed = encoder.blocks[0].feed_in.out_features
     per_token = 4 * width * width + 2 * width * feed + 2 * tokens * width
-    return 3 * 2.0 * models * tokens * len(encoder.blocks) * per_token
+    return 3 * 2.0 * models * tokens * ((len(encoder.blocks) - 1) * per_token + 2 * width * width)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from rnnzoo.encoders.layers import LSTMLayer, LSTMLayers
 from rnnzoo.errors import UsageError
 from rnnzoo.network import Network
-from rnnzoo.recurrence import lstm_layer, lstm_step
+from rnnzoo.recurrence import State, Weights, lstm_layer, lstm_step
 
 Z_ENTERS = ("first", "every")
 
@@ -25,8 +25,8 @@ class EmulatorState(NamedTuple):
     """
 
     conditioning: Tensor
-    layers: tuple[tuple[Tensor, Tensor], ...]
-    weights: tuple[tuple[Tensor, Tensor], ...]
+    layers: tuple[State, ...]
+    weights: tuple[Weights, ...]
 
 
 class Emulator(nn.Module):
@@ -90,8 +90,8 @@ class Emulator(nn.Module):
         """One step without gradients, to sample from the emulator: inputs [N, input_size] -> log-probabilities."""
         hidden = self.enter(inputs) + state.conditioning
         states = []
-        for (output, cell), weights in zip(state.layers, state.weights, strict=True):
-            states.append(lstm_step(torch.cat([hidden, output], dim=-1), cell, *weights))
+        for before, weights in zip(state.layers, state.weights, strict=True):
+            states.append(lstm_step(hidden, before, weights))
             hidden = states[-1][0]
         stays = state.conditioning if self.z_enters == "every" else torch.zeros_like(state.conditioning)
         return self.leave(hidden).log_softmax(-1), EmulatorState(stays, tuple(states), state.weights)

@@ -15,6 +15,9 @@ from torch.autograd.function import once_differentiable
 
 from rnnzoo.network import GATES
 
+State = tuple[Tensor, Tensor]
+Weights = tuple[Tensor, Tensor, Tensor]
+
 
 def double_cell_gate(gates: Tensor) -> Tensor:
     """Weights or biases [..., 4H] with the part of the cell gate doubled, as the other functions here want them."""
@@ -35,153 +38,163 @@ def lstm_layer(inputs: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias: Tenso
         Outputs [positions, N, H].
     """
     if inputs.device.type == "cpu":
-        # PyTorch's own layer, which oneDNN fuses on the CPU, needs half the time of the recurrence below.
+        # PyTorch's own layer, which oneDNN fuses on the CPU, needs half the time of the one below.
         zero = inputs.new_zeros(1, inputs.shape[1], weight_hh.shape[1])
         weights = (weight_ih, weight_hh, bias, torch.zeros_like(bias))
         return torch.lstm(inputs, (zero, zero), weights, True, 1, 0.0, torch.is_grad_enabled(), False, False)[0]
-    return lstm_layer_anywhere(inputs, weight_ih, weight_hh, bias)
+    return lstm_sequence(inputs, *map(double_cell_gate, (weight_ih.t(), weight_hh.t(), bias)))
 
 
-def lstm_layer_anywhere(inputs: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias: Tensor) -> Tensor:
-    """The same as `lstm_layer`, made of products that every device has."""
-    joined = double_cell_gate(torch.cat([weight_ih, weight_hh], dim=1).t())
-    by_input, recurrent = joined.split((weight_ih.shape[1], weight_hh.shape[1]))
-    projected = torch.addmm(double_cell_gate(bias), inputs.flatten(0, 1), by_input)
-    return lstm_recurrence(projected.unflatten(0, inputs.shape[:2]), recurrent)
-
-
-def lstm_recurrence(projected: Tensor, recurrent: Tensor) -> Tensor:
-    """Outputs of one LSTM layer over a whole sequence, starting from a zero state.
+def lstm_sequence(inputs: Tensor, by_input: Tensor, recurrent: Tensor, bias: Tensor) -> Tensor:
+    """Outputs of one LSTM layer, or of a population of them, over a whole sequence, starting from a zero state.
 
     Args:
-        projected: gate inputs without their recurrent part, [positions, N, 4H], or [positions, M, N, 4H] for a
-            population of M layers; cell gate doubled.
-        recurrent: weights [H, 4H], or [M, H, 4H] for a population, whose weights then get no gradient; cell gate
-            doubled.
+        inputs: [positions, N, K], or for a population of M layers [positions, M, N, K], or [positions, 1, N, K] for
+            the same to all.
+        by_input: weights [K, 4H], or [M, K, 4H]; the weights and biases of a population get no gradient.
+        recurrent: weights [H, 4H], or [M, H, 4H].
+        bias: [4H], or [M, 1, 4H]. The cell gate of all three is doubled.
 
     Returns:
         Outputs [positions, N, H] or [positions, M, N, H].
     """
-    return _Recurrence.apply(projected, recurrent)
+    return _Sequence.apply(inputs, by_input, recurrent, bias)
 
 
-def lstm_step(
-    inputs: Tensor, cell: Tensor, weight: Tensor, bias: Tensor, gradients: WeightGradients | None = None
-) -> tuple[Tensor, Tensor]:
-    """One step of an LSTM layer.
+def lstm_step(inputs: Tensor, state: State, weights: Weights, gradients: WeightGradients | None = None) -> State:
+    """One step of an LSTM layer, or of a population of them.
 
     Args:
-        inputs: layer inputs joined with the layer's last outputs, [N, K + H] or [M, N, K + H].
-        cell: cell state [N, H] or [M, N, H].
-        weight: [K + H, 4H] or [M, K + H, 4H], cell gate doubled, taken as constant.
-        bias: [4H] or [M, 1, 4H], cell gate doubled, taken as constant.
-        gradients: collects the gradients of weight and bias over the steps; see `WeightGradients`.
+        inputs: [N, K] or [M, N, K].
+        state: outputs and cells of the step before, each [N, H] or [M, N, H].
+        weights: by_input, recurrent and bias as `lstm_sequence` takes them, here all taken as constant.
+        gradients: collects the gradients of the weights over the steps; see `WeightGradients`.
 
     Returns:
-        Outputs and cell state, shaped like `cell`.
+        Outputs and cells after the step.
     """
-    return _Step.apply(inputs, cell, weight, bias, gradients)
+    return _Step.apply(inputs, *state, *weights, gradients)
 
 
 class WeightGradients:
-    """Gathers what `lstm_step` needs for the weight gradient and forms it once, after the first step's backward pass.
+    """Gathers what `lstm_step` needs for the weight gradients; forms them once, after the first step's backward pass.
 
-    Wrap the initial cell state with `begin`: autograd reaches it only when the backward pass of every step is done.
+    Wrap the initial cells with `begin`: autograd reaches them only when the backward pass of every step is done.
     """
 
     def __init__(self) -> None:
-        self._inputs: list[Tensor] = []
-        self._gates: list[Tensor] = []
+        self._steps: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def begin(self, weight: Tensor, bias: Tensor, cell: Tensor) -> Tensor:
-        """The initial cell state, tied to weight [K + H, 4H] and bias [4H] so that they get their gradients."""
-        return _Begin.apply(weight, bias, cell, self)
+    def begin(self, weights: Weights, cell: Tensor) -> Tensor:
+        """The initial cells, tied to by_input [K, 4H], recurrent [H, 4H] and bias [4H] so that they get gradients."""
+        return _Begin.apply(*weights, cell, self)
 
-    def record(self, inputs: Tensor, gates: Tensor) -> None:
-        """Keep one step's inputs [N, K + H] and gate gradients [N, 4H]."""
-        self._inputs.append(inputs)
-        self._gates.append(gates)
+    def record(self, inputs: Tensor, output: Tensor, d_gates: Tensor) -> None:
+        """Keep one step's inputs [N, K], outputs before it [N, H] and gradient of the gate inputs [N, 4H]."""
+        self._steps.append((inputs, output, d_gates))
 
-    def collect(self) -> tuple[Tensor, Tensor]:
-        """Gradients of weight and bias over every step recorded since the last call."""
-        inputs, gates = torch.cat(self._inputs), torch.cat(self._gates)
-        self._inputs, self._gates = [], []
-        return inputs.t() @ gates, gates.sum(0)
+    def collect(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients of the weights over every step recorded since the last call."""
+        inputs, outputs, d_gates = map(torch.cat, zip(*self._steps, strict=True))
+        self._steps = []
+        return inputs.t() @ d_gates, outputs.t() @ d_gates, d_gates.sum(0)
 
 
 class _Begin(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, bias: Tensor, cell: Tensor, gradients: WeightGradients) -> Tensor:
+    def forward(
+        ctx: Any, by_input: Tensor, recurrent: Tensor, bias: Tensor, cell: Tensor, gradients: WeightGradients
+    ) -> Tensor:
         ctx.gradients = gradients
         return cell.clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_cell: Tensor) -> tuple[Tensor | None, ...]:
-        d_weight, d_bias = ctx.gradients.collect()
-        return d_weight, d_bias, None, None
+        return *ctx.gradients.collect(), None, None
 
 
 class _Step(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, inputs: Tensor, cell: Tensor, weight: Tensor, bias: Tensor, gradients: WeightGradients | None
+        ctx: Any,
+        inputs: Tensor,
+        output: Tensor,
+        cell: Tensor,
+        by_input: Tensor,
+        recurrent: Tensor,
+        bias: Tensor,
+        gradients: WeightGradients | None,
     ) -> tuple[Tensor, Tensor]:
-        gates = torch.addmm(bias, inputs, weight) if weight.ndim == 2 else torch.baddbmm(bias, inputs, weight)
-        new_cell, squashed, output = torch.empty_like(cell), torch.empty_like(cell), torch.empty_like(cell)
-        _advance(gates, cell, new_cell, squashed, output)
-        ctx.save_for_backward(inputs, cell, weight, gates, squashed)
+        multiply_add = torch.addmm if recurrent.ndim == 2 else torch.baddbmm
+        gates = multiply_add(bias, inputs, by_input)
+        multiply_add(gates, output, recurrent, out=gates)
+        new_cell, squashed, new_output = torch.empty_like(cell), torch.empty_like(cell), torch.empty_like(cell)
+        _advance(gates, cell, new_cell, squashed, new_output)
+        ctx.save_for_backward(inputs, output, cell, by_input, recurrent, gates, squashed)
         ctx.gradients = gradients
-        return output, new_cell
+        return new_output, new_cell
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_output: Tensor, d_cell: Tensor) -> tuple[Tensor | None, ...]:
-        inputs, cell, weight, gates, squashed = ctx.saved_tensors
+        inputs, output, cell, by_input, recurrent, gates, squashed = ctx.saved_tensors
         d_gates, d_before = torch.empty_like(gates), d_cell.clone()
         _retreat(gates, cell, squashed, d_output, d_before, d_gates)
         if ctx.gradients is not None:
-            ctx.gradients.record(inputs, d_gates)
-        return torch.matmul(d_gates, weight.transpose(-1, -2)), d_before, None, None, None
+            ctx.gradients.record(inputs, output, d_gates)
+        d_inputs = torch.matmul(d_gates, by_input.mT) if ctx.needs_input_grad[0] else None
+        return d_inputs, torch.matmul(d_gates, recurrent.mT), d_before, None, None, None, None
 
 
-class _Recurrence(torch.autograd.Function):
+class _Sequence(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, projected: Tensor, recurrent: Tensor) -> Tensor:
-        multiply_add = torch.addmm if recurrent.ndim == 2 else torch.baddbmm
-        gates = torch.empty_like(projected, memory_format=torch.contiguous_format)
-        cells = projected.new_empty(projected.shape[:-1] + recurrent.shape[-2:-1])
+    def forward(ctx: Any, inputs: Tensor, by_input: Tensor, recurrent: Tensor, bias: Tensor) -> Tensor:
+        alone = recurrent.ndim == 2
+        multiply_add = torch.addmm if alone else torch.baddbmm
+        lead = inputs.shape[:2] if alone else (len(inputs), len(recurrent), inputs.shape[2])
+        gates = inputs.new_empty(*lead, bias.shape[-1])
+        cells = inputs.new_empty(*lead, recurrent.shape[-2])
         squashed, outputs = torch.empty_like(cells), torch.empty_like(cells)
-        steps = list(zip(gates.unbind(), cells.unbind(), squashed.unbind(), outputs.unbind(), strict=True))
+        if alone:
+            torch.addmm(bias, inputs.flatten(0, 1), by_input, out=gates.flatten(0, 1))
         output, cell = None, torch.zeros_like(cells[0])
-        for gate_inputs, (gate, new_cell, squash, new_output) in zip(projected.unbind(), steps, strict=True):
-            if output is None:
-                gate.copy_(gate_inputs)
-            else:
-                multiply_add(gate_inputs, output, recurrent, out=gate)
+        each = zip(*(tensor.unbind() for tensor in (inputs, gates, cells, squashed, outputs)), strict=True)
+        for given, gate, new_cell, squash, new_output in each:
+            if not alone:
+                torch.baddbmm(bias, given.expand(len(recurrent), -1, -1), by_input, out=gate)
+            if output is not None:
+                multiply_add(gate, output, recurrent, out=gate)
             _advance(gate, cell, new_cell, squash, new_output)
             output, cell = new_output, new_cell
-        ctx.save_for_backward(recurrent, gates, cells, squashed, outputs)
+        ctx.save_for_backward(inputs, by_input, recurrent, gates, cells, squashed, outputs)
         return outputs
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        recurrent, gates, cells, squashed, outputs = ctx.saved_tensors
-        multiply_add = torch.addmm if recurrent.ndim == 2 else torch.baddbmm
-        backwards = recurrent.transpose(-1, -2).contiguous()
+        inputs, by_input, recurrent, gates, cells, squashed, outputs = ctx.saved_tensors
+        alone = recurrent.ndim == 2
+        multiply_add = torch.addmm if alone else torch.baddbmm
+        to_input, to_output = by_input.mT.contiguous(), recurrent.mT.contiguous()
         d_gates, d_cell = torch.empty_like(gates), torch.zeros_like(cells[0])
-        befores = [torch.zeros_like(cells[0]), *cells[:-1].unbind()]
+        d_inputs = torch.empty_like(inputs)
+        befores = (torch.zeros_like(cells[0]), *cells[:-1].unbind())
+        each = zip(*(t.unbind() for t in (d_outputs, gates, squashed, d_gates, d_inputs)), befores, strict=True)
         d_next = None
-        steps = zip(gates.unbind(), befores, squashed.unbind(), d_outputs.unbind(), d_gates.unbind(), strict=True)
-        for gate, before, squash, d_output, d_gate in reversed(list(steps)):
-            total = d_output if d_next is None else multiply_add(d_output, d_next, backwards)
+        for d_output, gate, squash, d_gate, d_given, before in reversed(list(each)):
+            total = d_output if d_next is None else multiply_add(d_output, d_next, to_output)
             _retreat(gate, before, squash, total, d_cell, d_gate)
             d_next = d_gate
-        d_recurrent = None
-        if recurrent.ndim == 2 and ctx.needs_input_grad[1]:
-            d_recurrent = outputs[:-1].flatten(0, 1).t() @ d_gates[1:].flatten(0, 1)
-        return d_gates, d_recurrent
+            if not alone:
+                by_model = torch.bmm(d_gate, to_input)
+                torch.sum(by_model, 0, keepdim=True, out=d_given) if len(d_given) == 1 else d_given.copy_(by_model)
+        if not alone:
+            return d_inputs, None, None, None
+        flat = d_gates.flatten(0, 1)
+        torch.mm(flat, to_input, out=d_inputs.flatten(0, 1))
+        d_recurrent = outputs[:-1].flatten(0, 1).t() @ d_gates[1:].flatten(0, 1)
+        return d_inputs, inputs.flatten(0, 1).t() @ flat, d_recurrent, flat.sum(0)
 
 
 def _advance(gates: Tensor, cell: Tensor, new_cell: Tensor, squashed: Tensor, output: Tensor) -> None:

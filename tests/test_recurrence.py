@@ -16,9 +16,9 @@ from rnnzoo.network import Network
 from rnnzoo.prober import Prober
 from rnnzoo.recurrence import (
     WeightGradients,
+    double_cell_gate,
     lstm_layer,
-    lstm_layer_anywhere,
-    lstm_recurrence,
+    lstm_sequence,
     lstm_step,
 )
 
@@ -28,13 +28,19 @@ def numbers(*shape: int, grad: bool = True) -> Tensor:
 
 
 def test_gradients_of_a_whole_sequence() -> None:
-    assert gradcheck(lstm_recurrence, (numbers(4, 3, 12), numbers(3, 12)))
-    assert gradcheck(lstm_recurrence, (numbers(1, 3, 12), numbers(3, 12)))
-    assert gradcheck(lstm_recurrence, (numbers(4, 2, 3, 12), numbers(2, 3, 12, grad=False)))
+    for positions in (1, 4):
+        assert gradcheck(lstm_sequence, (numbers(positions, 3, 2), numbers(2, 12), numbers(3, 12), numbers(12)))
+    population = (numbers(2, 2, 12, grad=False), numbers(2, 3, 12, grad=False), numbers(2, 1, 12, grad=False))
+    for models in (1, 2):
+        assert gradcheck(lstm_sequence, (numbers(4, models, 3, 2), *population))
 
 
 def test_a_layer_of_every_make_is_pytorchs() -> None:
     """oneDNN takes over in single precision only, so that one is compared with double precision."""
+
+    def by_steps(inputs: Tensor, *weights: Tensor) -> Tensor:
+        return lstm_sequence(inputs, *(double_cell_gate(weight.t()) for weight in weights))
+
     plain = nn.LSTM(5, 7).double()
     with torch.no_grad():
         plain.bias_hh_l0.zero_()
@@ -43,7 +49,7 @@ def test_a_layer_of_every_make_is_pytorchs() -> None:
     expected = plain(inputs)[0]
     gradients = torch.autograd.grad((expected * direction).sum(), (inputs, *weights))
     for layer, dtype, tolerance in (
-        (lstm_layer_anywhere, torch.float64, 1e-12),
+        (by_steps, torch.float64, 1e-12),
         (lstm_layer, torch.float64, 1e-12),
         (lstm_layer, torch.float32, 1e-5),
     ):
@@ -77,16 +83,15 @@ def test_the_emulator_joins_its_linear_maps_without_changing_them(z_enters: str)
 
 
 def test_gradients_of_single_steps_with_weights_gathered_at_the_end() -> None:
-    def session(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def session(inputs: Tensor, *weights: Tensor) -> Tensor:
         gradients = WeightGradients()
-        cell = gradients.begin(weight, bias, torch.zeros(2, 3, dtype=torch.float64))
-        output = torch.zeros(2, 3, dtype=torch.float64)
+        state = torch.zeros(2, 3, dtype=torch.float64), torch.zeros(2, 3, dtype=torch.float64)
+        state = state[0], gradients.begin(weights, state[1])
         for step in inputs:
-            joined = torch.cat([step, output], dim=-1)
-            output, cell = lstm_step(joined, cell, weight.detach(), bias.detach(), gradients)
-        return output
+            state = lstm_step(step, state, tuple(weight.detach() for weight in weights), gradients)
+        return state[0]
 
-    assert gradcheck(session, (numbers(3, 2, 2), numbers(5, 12), numbers(12)))
+    assert gradcheck(session, (numbers(3, 2, 2), numbers(2, 12), numbers(3, 12), numbers(12)))
 
 
 def test_gradients_of_edges() -> None:

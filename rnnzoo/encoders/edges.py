@@ -106,7 +106,7 @@ class _UpdateEdges(torch.autograd.Function):
         terms = [] if d_updated is None else [d_updated]
         terms += [] if by_receiver is None else [(by_receiver / senders)[:, :, None]]
         terms += [] if by_sender is None else [(by_sender / receivers)[:, None]]
-        # The first sum makes the memory that the others go into: one pass over all edges less than starting from a copy.
+        # The first sum makes the memory that the others go into, which saves a pass over all edges.
         first, *others = terms or [updated.new_zeros(())]
         total = first + others.pop(0) if others else first.expand_as(updated).clone()
         for term in others:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from rnnzoo.recurrence import WeightGradients, double_cell_gate, lstm_layer, lstm_step
+from rnnzoo.recurrence import State, WeightGradients, Weights, double_cell_gate, lstm_layer, lstm_step
 
 
 def mlp(sizes: Sequence[int]) -> nn.Sequential:
@@ -35,10 +35,10 @@ class LSTMLayer(nn.Module):
         """Outputs [positions, N, H] for inputs [positions, N, K], from a zero state."""
         return lstm_layer(inputs, self.weight_ih, self.weight_hh, self.bias)
 
-    def for_steps(self) -> tuple[Tensor, Tensor]:
-        """Weight [K + H, 4H] and bias [4H] in the form that `rnnzoo.recurrence.lstm_step` takes."""
-        joined = torch.cat([self.weight_ih, self.weight_hh], dim=1)
-        return double_cell_gate(joined.t()).contiguous(), double_cell_gate(self.bias)
+    def for_steps(self) -> Weights:
+        """The weights in the form that `rnnzoo.recurrence.lstm_step` takes."""
+        by_input, recurrent = (double_cell_gate(weight.t()).contiguous() for weight in (self.weight_ih, self.weight_hh))
+        return by_input, recurrent, double_cell_gate(self.bias)
 
 
 class ResidualCore(nn.Module):
@@ -74,16 +74,17 @@ class CoreSession:
         self.core = core
         zero = next(core.parameters()).new_zeros(models, core.hidden_size)
         self.gradients = [WeightGradients() for _ in core.layers]
-        self.weights, self.states = [], []
+        self.weights: list[Weights] = []
+        self.states: list[State] = []
         for layer, gradients in zip(core.layers, self.gradients, strict=True):
-            weight, bias = layer.for_steps()
-            self.weights.append((weight.detach(), bias.detach()))
-            self.states.append((zero, gradients.begin(weight, bias, zero)))
+            weights = layer.for_steps()
+            by_input, recurrent, bias = (weight.detach() for weight in weights)
+            self.weights.append((by_input, recurrent, bias))
+            self.states.append((zero, gradients.begin(weights, zero)))
 
     def step(self, inputs: Tensor) -> Tensor:
         """Outputs [N, H] for the next inputs [N, H]."""
-        for index, (output, cell) in enumerate(self.states):
-            joined = torch.cat([inputs, output], dim=-1)
-            self.states[index] = lstm_step(joined, cell, *self.weights[index], self.gradients[index])
+        for index, weights in enumerate(self.weights):
+            self.states[index] = lstm_step(inputs, self.states[index], weights, self.gradients[index])
             inputs = inputs + self.states[index][0]
         return inputs
