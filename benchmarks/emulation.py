@@ -1,9 +1,10 @@
-"""Time per emulation training step of each encoder at the paper's sizes, and where it goes.
+"""Time per emulation training step of each encoder at a profile's sizes (the paper's by default), and where it goes.
 
 Every encoder is timed in the same run, in turns, against the emulator alone (a constant z) and against the time its
 matrix products would take at the speed of large products measured here. Run it on a machine that does nothing else:
 
     python benchmarks/emulation.py
+    python benchmarks/emulation.py --profile quick --threads 1 --rounds 40
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from rnnzoo.emulation import PROFILES, EmulationTraining
 from rnnzoo.emulation_data import EmulationData
 from rnnzoo.encoders import encode
 from rnnzoo.encoders.registry import BUILT_IN
+from rnnzoo.encoders.transformer import TransformerEncoder
 from rnnzoo.network import Network
 
 PHASES = ("draw", "encoder forward", "emulator forward", "backward", "clip and optimizer")
@@ -66,11 +68,11 @@ def phases(training: EmulationTraining) -> list[float]:
     marks.append(time.perf_counter())
     loss = DIVERGENCES[training.config.loss](targets, training.emulator(z, inputs)).mean()
     marks.append(time.perf_counter())
-    for optimizer in training.optimizers:
+    for optimizer in training.optimizers.values():
         optimizer.zero_grad()
     loss.backward()
     marks.append(time.perf_counter())
-    for optimizer in training.optimizers:
+    for optimizer in training.optimizers.values():
         torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], training.config.clip_norm)
         optimizer.step()
     marks.append(time.perf_counter())
@@ -83,11 +85,15 @@ def products_of_emulator(models: int, positions: int, hidden: int) -> float:
     return 3 * 2.0 * models * positions * recurrent_and_between
 
 
-def products_of_transformer(models: int, network: Network, width: int = 128, feed: int = 512, layers: int = 6) -> float:
-    """Arithmetic of the parameter transformer's matrix products in one training step."""
-    tokens = 1 + sum(p.shape[0] for p in network.parameters() if len(p.shape) == 2)
+def products_of_transformer(models: int, encoder: TransformerEncoder) -> float:
+    """Arithmetic of the parameter transformer's matrix products in one training step.
+
+    Its last block makes one token and needs keys and values alone of the others.
+    """
+    _, tokens, width = encoder.positions.shape
+    feed = encoder.blocks[0].feed_in.out_features
     per_token = 4 * width * width + 2 * width * feed + 2 * tokens * width
-    return 3 * 2.0 * models * tokens * layers * per_token
+    return 3 * 2.0 * models * tokens * ((len(encoder.blocks) - 1) * per_token + 2 * width * width)
 
 
 def main() -> None:
@@ -96,9 +102,10 @@ def main() -> None:
     parser.add_argument("--encoders", default=",".join(BUILT_IN), help="names, separated by commas")
     parser.add_argument("--rounds", type=int, default=7, help="timed steps of each encoder")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--profile", choices=PROFILES, default="paper", help="sizes of encoders and emulator")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    config, data = PROFILES["paper"], synthetic_data(rows=256, positions=41)
+    config, data = PROFILES[options.profile], synthetic_data(rows=256, positions=41)
     names = ["constant", *(name for name in options.encoders.split(",") if name != "constant")]
     trainings = {name: EmulationTraining(data, name, config) for name in names}
     times: dict[str, list[list[float]]] = {name: [] for name in names}
@@ -107,7 +114,7 @@ def main() -> None:
         speeds.append(product_speed())
         for name, training in trainings.items():
             # The transformer takes seconds a step: three timings tell enough.
-            if name == "transformer" and turn > 3:
+            if name == "transformer" and options.profile != "quick" and turn > 3:
                 continue
             measured = phases(training)
             if turn:
@@ -121,10 +128,10 @@ def main() -> None:
     for name in names:
         medians = [statistics.median(column) * 1e3 for column in zip(*times[name], strict=True)]
         parts = "  ".join(f"{value:>{len(phase)}.1f}" for phase, value in zip(PHASES, medians, strict=True))
-        print(f"{name:<17}{totals[name] * 1e3:>7.0f}{totals[name] / totals['constant']:>7.2f}   {parts}")
+        print(f"{name:<17}{totals[name] * 1e3:>7.1f}{totals[name] / totals['constant']:>7.2f}   {parts}")
     print("\nratio: to the emulator alone, which is the row `constant`")
     if "transformer" in names:
-        bound = products_of_transformer(config.rows_per_step, data.network) / speed
+        bound = products_of_transformer(config.rows_per_step, trainings["transformer"].encoder) / speed
         print(f"the transformer's products at that speed: {bound * 1e3:.0f} ms")
         print(f"the transformer less the emulator, to that: {(totals['transformer'] - totals['constant']) / bound:.2f}")
 

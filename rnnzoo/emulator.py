@@ -10,16 +10,23 @@ from torch import Tensor, nn
 from rnnzoo.encoders.layers import LSTMLayer, LSTMLayers
 from rnnzoo.errors import UsageError
 from rnnzoo.network import Network
-from rnnzoo.recurrence import lstm_step
+from rnnzoo.recurrence import State, Weights, lstm_layer, lstm_step
 
 Z_ENTERS = ("first", "every")
 
 
 class EmulatorState(NamedTuple):
-    """Where a step-by-step emulation stands: what z adds next, then per layer outputs and cells [N, H]."""
+    """Where a step-by-step emulation stands.
+
+    Args:
+        conditioning: what z adds to the next input, [N, H].
+        layers: outputs and cells of each layer, [N, H].
+        weights: of each layer, in the form that `rnnzoo.recurrence.lstm_step` takes.
+    """
 
     conditioning: Tensor
-    layers: tuple[tuple[Tensor, Tensor], ...]
+    layers: tuple[State, ...]
+    weights: tuple[Weights, ...]
 
 
 class Emulator(nn.Module):
@@ -61,35 +68,37 @@ class Emulator(nn.Module):
             z: [N, z_size].
             inputs: time first, [positions, N, input_size].
         """
-        first, *others = self.layers
-        # Two linear maps in a row are one: inputs are narrow, so the joined map saves a quarter of the work.
-        by_input = first.weight[: first.input_size]
-        joined = self.enter.weight.t() @ by_input
-        bias = torch.addmv(first.bias, by_input.t(), self.enter.bias)
-        projected = torch.addmm(bias, inputs.flatten(0, 1), joined).unflatten(0, inputs.shape[:2])
-        conditioning = self.condition(self.z_gain * z) @ by_input
+        # Linear maps in a row are one. Inputs and z are narrow, so the joined map saves a quarter of the work; a one
+        # beside z carries its map's bias to where z enters.
+        marked = torch.cat([self.z_gain * z, z.new_ones(len(z), 1)], dim=1)
         if self.z_enters == "every":
-            projected = projected + conditioning
+            entering = marked.expand(len(inputs), -1, -1)
         else:
-            projected = torch.cat([(projected[0] + conditioning)[None], projected[1:]])
-        hidden = first.recur(projected)
+            entering = torch.cat([marked[None], marked.new_zeros(len(inputs) - 1, *marked.shape)])
+        first, *others = self.layers
+        maps = [self.enter.weight, self.condition.weight, self.condition.bias[:, None]]
+        bias = torch.addmv(first.bias, first.weight_ih, self.enter.bias)
+        hidden = torch.cat([inputs, entering], dim=-1)
+        hidden = lstm_layer(hidden, first.weight_ih @ torch.cat(maps, dim=1), first.weight_hh, bias)
         for layer in others:
             hidden = layer(hidden)
         return self.leave(hidden).log_softmax(-1)
 
+    @torch.no_grad()
     def begin(self, z: Tensor) -> EmulatorState:
         """The state before the first input, for z [N, z_size]; see `advance`."""
         conditioning = self.condition(self.z_gain * z)
         zero = torch.zeros_like(conditioning)
-        return EmulatorState(conditioning, ((zero, zero),) * len(self.layers))
+        weights = tuple(layer.for_steps() for layer in self.layers)
+        return EmulatorState(conditioning, ((zero, zero),) * len(self.layers), weights)
 
     @torch.no_grad()
     def advance(self, inputs: Tensor, state: EmulatorState) -> tuple[Tensor, EmulatorState]:
         """One step without gradients, to sample from the emulator: inputs [N, input_size] -> log-probabilities."""
         hidden = self.enter(inputs) + state.conditioning
         states = []
-        for layer, (output, cell) in zip(self.layers, state.layers, strict=True):
-            states.append(lstm_step(torch.cat([hidden, output], dim=-1), cell, layer.weight, layer.bias))
+        for before, weights in zip(state.layers, state.weights, strict=True):
+            states.append(lstm_step(hidden, before, weights))
             hidden = states[-1][0]
         stays = state.conditioning if self.z_enters == "every" else torch.zeros_like(state.conditioning)
-        return self.leave(hidden).log_softmax(-1), EmulatorState(stays, tuple(states))
+        return self.leave(hidden).log_softmax(-1), EmulatorState(stays, tuple(states), state.weights)

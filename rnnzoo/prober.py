@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from rnnzoo.errors import UsageError
-from rnnzoo.network import GATES, Network
-from rnnzoo.recurrence import GATE_ORDER, lstm_recurrence, lstm_step
+from rnnzoo.network import Network
+from rnnzoo.recurrence import State, Weights, double_cell_gate, lstm_sequence, lstm_step
 
 
 class Prober:
@@ -29,24 +29,19 @@ class Prober:
         self.models = len(weights)
         self.queries = 0
         tensors = network.unflatten(weights.detach())
-        self._inputs, self._recurrent, self._biases = [], [], []
+        self._layers: list[Weights] = []
         for layer in range(network.layers):
-            self._inputs.append(_by_input(tensors[f"weight_ih_l{layer}"]))
-            self._recurrent.append(_by_input(tensors[f"weight_hh_l{layer}"]))
             bias = tensors[f"bias_ih_l{layer}"] + tensors[f"bias_hh_l{layer}"]
-            self._biases.append(_sigmoids_first(bias)[:, None])
-        self._joined: list[Tensor] = []
+            by_input, recurrent = (_by_input(tensors[f"weight_{kind}_l{layer}"]) for kind in ("ih", "hh"))
+            self._layers.append((by_input, recurrent, double_cell_gate(bias)[:, None]))
         self._readout = tensors["linear.weight"].transpose(1, 2)
         self._readout_bias = tensors["linear.bias"][:, None]
-        self._states: list[tuple[Tensor, Tensor]] = []
+        self._states: list[State] = []
 
     def start(self, probes: int = 1) -> None:
         """Begin `probes` parallel sequences per network, each from a zero state."""
         zero = self._readout.new_zeros(self.models, probes, self.network.hidden_size)
         self._states = [(zero, zero)] * self.network.layers
-        if not self._joined:
-            pairs = zip(self._inputs, self._recurrent, strict=True)
-            self._joined = [torch.cat(pair, dim=1) for pair in pairs]
 
     def step(self, inputs: Tensor) -> Tensor:
         """Advance every sequence by one input.
@@ -66,11 +61,9 @@ class Prober:
         self._check(inputs, (probes, self.network.input_size))
         self.queries += probes
         hidden = inputs.expand(self.models, -1, -1)
-        for layer, (output, cell) in enumerate(self._states):
-            joined = torch.cat([hidden, output], dim=-1)
-            state = lstm_step(joined, cell, self._joined[layer], self._biases[layer])
-            self._states[layer] = state
-            hidden = state[0]
+        for layer, weights in enumerate(self._layers):
+            self._states[layer] = lstm_step(hidden, self._states[layer], weights)
+            hidden = self._states[layer][0]
         return torch.baddbmm(self._readout_bias, hidden, self._readout).log_softmax(-1)
 
     def run(self, inputs: Tensor) -> Tensor:
@@ -89,12 +82,10 @@ class Prober:
         probes, positions = inputs.shape[1:3]
         self.queries += probes * positions
         # Time runs first from here on, so that each step of the recurrence is one block of memory.
-        hidden = inputs.transpose(1, 2).flatten(1, 2).expand(self.models, -1, -1)
-        for layer in range(self.network.layers):
-            projected = torch.baddbmm(self._biases[layer], hidden, self._inputs[layer])
-            projected = projected.unflatten(1, (positions, probes)).transpose(0, 1)
-            outputs = lstm_recurrence(projected, self._recurrent[layer])
-            hidden = outputs.transpose(0, 1).flatten(1, 2)
+        hidden = inputs.permute(2, 0, 1, 3).contiguous()
+        for weights in self._layers:
+            hidden = lstm_sequence(hidden, *weights)
+        hidden = hidden.transpose(0, 1).flatten(1, 2)
         answers = torch.baddbmm(self._readout_bias, hidden, self._readout).log_softmax(-1)
         return answers.unflatten(1, (positions, probes)).transpose(1, 2)
 
@@ -108,11 +99,6 @@ class Prober:
             )
 
 
-def _sigmoids_first(tensor: Tensor) -> Tensor:
-    """Reorder the gates [M, 4H, ...] from PyTorch's order to that of `rnnzoo.recurrence`."""
-    return tensor.unflatten(1, (len(GATES), -1))[:, GATE_ORDER].flatten(1, 2)
-
-
 def _by_input(weight: Tensor) -> Tensor:
     """Weights [M, 4H, K] as [M, K, 4H], contiguous: the form in which small batched products are fast."""
-    return _sigmoids_first(weight).transpose(1, 2).contiguous()
+    return double_cell_gate(weight.transpose(1, 2)).contiguous()

@@ -1,8 +1,8 @@
-"""The LSTM recurrence with a hand-written backward pass, for one set of weights or one per model of a population.
+"""LSTM layers with a hand-written backward pass, for one set of weights or one per model of a population.
 
-Plain autograd spends most of a small LSTM's time on bookkeeping. Here the forward pass keeps the gates, the backward
-pass computes every local derivative of all steps at once, and the gradient of the recurrent weights is one matrix
-product over all steps. Gates are ordered input, forget, output, candidate, so that one call serves the three sigmoids.
+Plain autograd spends most of a small LSTM's time on bookkeeping, and tanh costs several times as much as the logistic
+function. So these functions take gates in PyTorch's order (input, forget, cell, output) with the cell gate's values
+doubled: tanh(x) = 2 logistic(2 x) - 1, and one call serves all four gates.
 """
 
 from __future__ import annotations
@@ -13,181 +13,219 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-GATE_ORDER = (0, 1, 3, 2)
-"""Positions of this module's gates (input, forget, output, candidate) among PyTorch's (input, forget, cell, output)."""
+from rnnzoo.network import GATES
+
+State = tuple[Tensor, Tensor]
+Weights = tuple[Tensor, Tensor, Tensor]
 
 
-def lstm_recurrence(projected: Tensor, recurrent: Tensor) -> Tensor:
+def double_cell_gate(gates: Tensor) -> Tensor:
+    """Weights or biases [..., 4H] with the part of the cell gate doubled, as the other functions here want them."""
+    factors = gates.new_ones(len(GATES), gates.shape[-1] // len(GATES))
+    factors[GATES.index("cell")] = 2
+    return gates * factors.flatten()
+
+
+def lstm_layer(inputs: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias: Tensor) -> Tensor:
     """Outputs of one LSTM layer over a whole sequence, starting from a zero state.
 
     Args:
-        projected: gate inputs without their recurrent part, [positions, N, 4H], or [positions, M, N, 4H] for a
-            population of M layers.
-        recurrent: weights [H, 4H], or [M, H, 4H] for a population, whose weights then get no gradient.
+        inputs: [positions, N, K].
+        weight_ih, weight_hh: [4H, K] and [4H, H], in PyTorch's form, nothing doubled.
+        bias: [4H], the sum of PyTorch's two.
+
+    Returns:
+        Outputs [positions, N, H].
+    """
+    if inputs.device.type == "cpu":
+        # PyTorch's own layer, which oneDNN fuses on the CPU, needs half the time of the one below.
+        zero = inputs.new_zeros(1, inputs.shape[1], weight_hh.shape[1])
+        weights = (weight_ih, weight_hh, bias, torch.zeros_like(bias))
+        return torch.lstm(inputs, (zero, zero), weights, True, 1, 0.0, torch.is_grad_enabled(), False, False)[0]
+    return lstm_sequence(inputs, *map(double_cell_gate, (weight_ih.t(), weight_hh.t(), bias)))
+
+
+def lstm_sequence(inputs: Tensor, by_input: Tensor, recurrent: Tensor, bias: Tensor) -> Tensor:
+    """Outputs of one LSTM layer, or of a population of them, over a whole sequence, starting from a zero state.
+
+    Args:
+        inputs: [positions, N, K], or for a population of M layers [positions, M, N, K], or [positions, 1, N, K] for
+            the same to all.
+        by_input: weights [K, 4H], or [M, K, 4H]; the weights and biases of a population get no gradient.
+        recurrent: weights [H, 4H], or [M, H, 4H].
+        bias: [4H], or [M, 1, 4H]. The cell gate of all three is doubled.
 
     Returns:
         Outputs [positions, N, H] or [positions, M, N, H].
     """
-    return _Recurrence.apply(projected, recurrent)
+    return _Sequence.apply(inputs, by_input, recurrent, bias)
 
 
-def lstm_step(
-    inputs: Tensor, cell: Tensor, weight: Tensor, bias: Tensor, gradients: WeightGradients | None = None
-) -> tuple[Tensor, Tensor]:
-    """One step of an LSTM layer.
+def lstm_step(inputs: Tensor, state: State, weights: Weights, gradients: WeightGradients | None = None) -> State:
+    """One step of an LSTM layer, or of a population of them.
 
     Args:
-        inputs: layer inputs joined with the layer's last outputs, [N, K + H] or [M, N, K + H].
-        cell: cell state [N, H] or [M, N, H].
-        weight: [K + H, 4H] or [M, K + H, 4H], taken as constant.
-        bias: [4H] or [M, 1, 4H], taken as constant.
-        gradients: collects the gradients of weight and bias over the steps; see `WeightGradients`.
+        inputs: [N, K] or [M, N, K].
+        state: outputs and cells of the step before, each [N, H] or [M, N, H].
+        weights: by_input, recurrent and bias as `lstm_sequence` takes them, here all taken as constant.
+        gradients: collects the gradients of the weights over the steps; see `WeightGradients`.
 
     Returns:
-        Outputs and cell state, shaped like `cell`.
+        Outputs and cells after the step.
     """
-    return _Step.apply(inputs, cell, weight, bias, gradients)
+    return _Step.apply(inputs, *state, *weights, gradients)
 
 
 class WeightGradients:
-    """Gathers what `lstm_step` needs for the weight gradient and forms it once, after the first step's backward pass.
+    """Gathers what `lstm_step` needs for the weight gradients; forms them once, after the first step's backward pass.
 
-    Wrap the initial cell state with `begin`: autograd reaches it only when the backward pass of every step is done.
+    Wrap the initial cells with `begin`: autograd reaches them only when the backward pass of every step is done.
     """
 
     def __init__(self) -> None:
-        self._inputs: list[Tensor] = []
-        self._gates: list[Tensor] = []
+        self._steps: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def begin(self, weight: Tensor, bias: Tensor, cell: Tensor) -> Tensor:
-        """The initial cell state, tied to weight [K + H, 4H] and bias [4H] so that they get their gradients."""
-        return _Begin.apply(weight, bias, cell, self)
+    def begin(self, weights: Weights, cell: Tensor) -> Tensor:
+        """The initial cells, tied to by_input [K, 4H], recurrent [H, 4H] and bias [4H] so that they get gradients."""
+        return _Begin.apply(*weights, cell, self)
 
-    def record(self, inputs: Tensor, gates: Tensor) -> None:
-        """Keep one step's inputs [N, K + H] and gate gradients [N, 4H]."""
-        self._inputs.append(inputs)
-        self._gates.append(gates)
+    def record(self, inputs: Tensor, output: Tensor, d_gates: Tensor) -> None:
+        """Keep one step's inputs [N, K], outputs before it [N, H] and gradient of the gate inputs [N, 4H]."""
+        self._steps.append((inputs, output, d_gates))
 
-    def collect(self) -> tuple[Tensor, Tensor]:
-        """Gradients of weight and bias over every step recorded since the last call."""
-        inputs, gates = torch.cat(self._inputs), torch.cat(self._gates)
-        self._inputs, self._gates = [], []
-        return inputs.t() @ gates, gates.sum(0)
+    def collect(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients of the weights over every step recorded since the last call."""
+        inputs, outputs, d_gates = map(torch.cat, zip(*self._steps, strict=True))
+        self._steps = []
+        return inputs.t() @ d_gates, outputs.t() @ d_gates, d_gates.sum(0)
 
 
 class _Begin(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, bias: Tensor, cell: Tensor, gradients: WeightGradients) -> Tensor:
+    def forward(
+        ctx: Any, by_input: Tensor, recurrent: Tensor, bias: Tensor, cell: Tensor, gradients: WeightGradients
+    ) -> Tensor:
         ctx.gradients = gradients
         return cell.clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_cell: Tensor) -> tuple[Tensor | None, ...]:
-        d_weight, d_bias = ctx.gradients.collect()
-        return d_weight, d_bias, None, None
+        return *ctx.gradients.collect(), None, None
 
 
 class _Step(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, inputs: Tensor, cell: Tensor, weight: Tensor, bias: Tensor, gradients: WeightGradients | None
+        ctx: Any,
+        inputs: Tensor,
+        output: Tensor,
+        cell: Tensor,
+        by_input: Tensor,
+        recurrent: Tensor,
+        bias: Tensor,
+        gradients: WeightGradients | None,
     ) -> tuple[Tensor, Tensor]:
-        gates = torch.addmm(bias, inputs, weight) if weight.ndim == 2 else torch.baddbmm(bias, inputs, weight)
-        hidden = cell.shape[-1]
-        _activate(gates, hidden)
-        enter, forget, leave, candidate = gates.split(hidden, dim=-1)
-        new_cell = torch.addcmul(forget * cell, enter, candidate)
-        squashed = new_cell.tanh()
-        ctx.save_for_backward(inputs, cell, weight, gates, squashed)
+        multiply_add = torch.addmm if recurrent.ndim == 2 else torch.baddbmm
+        gates = multiply_add(bias, inputs, by_input)
+        multiply_add(gates, output, recurrent, out=gates)
+        new_cell, squashed, new_output = torch.empty_like(cell), torch.empty_like(cell), torch.empty_like(cell)
+        _advance(gates, cell, new_cell, squashed, new_output)
+        ctx.save_for_backward(inputs, output, cell, by_input, recurrent, gates, squashed)
         ctx.gradients = gradients
-        return leave * squashed, new_cell
+        return new_output, new_cell
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_output: Tensor, d_cell: Tensor) -> tuple[Tensor | None, ...]:
-        inputs, cell, weight, gates, squashed = ctx.saved_tensors
-        enter, forget, leave, candidate = gates.split(cell.shape[-1], dim=-1)
-        d_cell = torch.addcmul(d_cell, d_output, leave * (1 - squashed * squashed))
-        d_gates = gates - gates * gates
-        d_enter, d_forget, d_leave, d_candidate = d_gates.split(cell.shape[-1], dim=-1)
-        torch.mul(d_cell * enter, 1 - candidate * candidate, out=d_candidate)
-        d_enter.mul_(candidate).mul_(d_cell)
-        d_forget.mul_(cell).mul_(d_cell)
-        d_leave.mul_(squashed).mul_(d_output)
+        inputs, output, cell, by_input, recurrent, gates, squashed = ctx.saved_tensors
+        d_gates, d_before = torch.empty_like(gates), d_cell.clone()
+        _retreat(gates, cell, squashed, d_output, d_before, d_gates)
         if ctx.gradients is not None:
-            ctx.gradients.record(inputs, d_gates)
-        return torch.matmul(d_gates, weight.transpose(-1, -2)), d_cell * forget, None, None, None
+            ctx.gradients.record(inputs, output, d_gates)
+        d_inputs = torch.matmul(d_gates, by_input.mT) if ctx.needs_input_grad[0] else None
+        return d_inputs, torch.matmul(d_gates, recurrent.mT), d_before, None, None, None, None
 
 
-class _Recurrence(torch.autograd.Function):
+class _Sequence(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, projected: Tensor, recurrent: Tensor) -> Tensor:
-        positions, hidden = len(projected), recurrent.shape[-2]
-        multiply_add = torch.addmm if recurrent.ndim == 2 else torch.baddbmm
-        gates = torch.empty_like(projected, memory_format=torch.contiguous_format)
-        cells = projected.new_empty(projected.shape[:-1] + (hidden,))
+    def forward(ctx: Any, inputs: Tensor, by_input: Tensor, recurrent: Tensor, bias: Tensor) -> Tensor:
+        alone = recurrent.ndim == 2
+        multiply_add = torch.addmm if alone else torch.baddbmm
+        lead = inputs.shape[:2] if alone else (len(inputs), len(recurrent), inputs.shape[2])
+        gates = inputs.new_empty(*lead, bias.shape[-1])
+        cells = inputs.new_empty(*lead, recurrent.shape[-2])
         squashed, outputs = torch.empty_like(cells), torch.empty_like(cells)
-        for position in range(positions):
-            gate = gates[position]
-            if position == 0:
-                gate.copy_(projected[0])
-            else:
-                multiply_add(projected[position], outputs[position - 1], recurrent, out=gate)
-            _activate(gate, hidden)
-            enter, forget, leave, candidate = gate.split(hidden, dim=-1)
-            cell = cells[position]
-            torch.mul(enter, candidate, out=cell)
-            if position:
-                cell.addcmul_(forget, cells[position - 1])
-            torch.tanh(cell, out=squashed[position])
-            torch.mul(leave, squashed[position], out=outputs[position])
-        ctx.save_for_backward(recurrent, gates, cells, squashed, outputs)
+        if alone:
+            torch.addmm(bias, inputs.flatten(0, 1), by_input, out=gates.flatten(0, 1))
+        output, cell = None, torch.zeros_like(cells[0])
+        each = zip(*(tensor.unbind() for tensor in (inputs, gates, cells, squashed, outputs)), strict=True)
+        for given, gate, new_cell, squash, new_output in each:
+            if not alone:
+                torch.baddbmm(bias, given.expand(len(recurrent), -1, -1), by_input, out=gate)
+            if output is not None:
+                multiply_add(gate, output, recurrent, out=gate)
+            _advance(gate, cell, new_cell, squash, new_output)
+            output, cell = new_output, new_cell
+        ctx.save_for_backward(inputs, by_input, recurrent, gates, cells, squashed, outputs)
         return outputs
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        recurrent, gates, cells, squashed, outputs = ctx.saved_tensors
-        hidden = recurrent.shape[-2]
-        d_gates, cell_slope = _local_derivatives(gates, cells, squashed)
-        backwards = recurrent.transpose(-1, -2).contiguous()
-        multiply_add = torch.addmm if recurrent.ndim == 2 else torch.baddbmm
-        d_cell = torch.zeros_like(cells[0])
-        d_output = d_outputs[-1]
-        for position in reversed(range(len(gates))):
-            if position < len(gates) - 1:
-                d_output = multiply_add(d_outputs[position], d_gates[position + 1], backwards)
-                d_cell.mul_(gates[position + 1][..., hidden : 2 * hidden])
-            d_cell.addcmul_(d_output, cell_slope[position])
-            d_enter, d_forget, d_leave, d_candidate = d_gates[position].split(hidden, dim=-1)
-            d_enter.mul_(d_cell)
-            d_forget.mul_(d_cell)
-            d_candidate.mul_(d_cell)
-            d_leave.mul_(d_output)
-        d_recurrent = None
-        if recurrent.ndim == 2 and ctx.needs_input_grad[1]:
-            d_recurrent = outputs[:-1].flatten(0, 1).t() @ d_gates[1:].flatten(0, 1)
-        return d_gates, d_recurrent
+        inputs, by_input, recurrent, gates, cells, squashed, outputs = ctx.saved_tensors
+        alone = recurrent.ndim == 2
+        multiply_add = torch.addmm if alone else torch.baddbmm
+        to_input, to_output = by_input.mT.contiguous(), recurrent.mT.contiguous()
+        d_gates, d_cell = torch.empty_like(gates), torch.zeros_like(cells[0])
+        d_inputs = torch.empty_like(inputs)
+        befores = (torch.zeros_like(cells[0]), *cells[:-1].unbind())
+        each = zip(*(t.unbind() for t in (d_outputs, gates, squashed, d_gates, d_inputs)), befores, strict=True)
+        d_next = None
+        for d_output, gate, squash, d_gate, d_given, before in reversed(list(each)):
+            total = d_output if d_next is None else multiply_add(d_output, d_next, to_output)
+            _retreat(gate, before, squash, total, d_cell, d_gate)
+            d_next = d_gate
+            if not alone:
+                by_model = torch.bmm(d_gate, to_input)
+                torch.sum(by_model, 0, keepdim=True, out=d_given) if len(d_given) == 1 else d_given.copy_(by_model)
+        if not alone:
+            return d_inputs, None, None, None
+        flat = d_gates.flatten(0, 1)
+        torch.mm(flat, to_input, out=d_inputs.flatten(0, 1))
+        d_recurrent = outputs[:-1].flatten(0, 1).t() @ d_gates[1:].flatten(0, 1)
+        return d_inputs, inputs.flatten(0, 1).t() @ flat, d_recurrent, flat.sum(0)
 
 
-def _activate(gates: Tensor, hidden: int) -> None:
-    gates[..., : 3 * hidden].sigmoid_()
-    gates[..., 3 * hidden :].tanh_()
+def _advance(gates: Tensor, cell: Tensor, new_cell: Tensor, squashed: Tensor, output: Tensor) -> None:
+    """From gate inputs [..., 4H] and the cell before to the other three; gates end as activations, all [..., H]."""
+    gates.sigmoid_()
+    enter, forget, candidate, leave = gates.chunk(len(GATES), dim=-1)
+    candidate.mul_(2).sub_(1)
+    torch.mul(enter, candidate, out=new_cell).addcmul_(forget, cell)
+    torch.mul(new_cell, 2, out=squashed).sigmoid_().mul_(2).sub_(1)
+    torch.mul(leave, squashed, out=output)
 
 
-def _local_derivatives(gates: Tensor, cells: Tensor, squashed: Tensor) -> tuple[Tensor, Tensor]:
-    """What each gate's pre-activation does to the cell (to the output for the output gate), and the output by cell."""
-    hidden = cells.shape[-1]
-    enter, _, leave, candidate = gates.split(hidden, dim=-1)
-    slopes = torch.empty_like(gates)
-    torch.addcmul(gates, gates, gates, value=-1, out=slopes)
-    by_enter, by_forget, by_leave, by_candidate = slopes.split(hidden, dim=-1)
-    by_enter.mul_(candidate)
-    by_forget[1:].mul_(cells[:-1])
-    by_forget[0].zero_()
-    by_leave.mul_(squashed)
-    torch.mul(enter, candidate, out=by_candidate)
-    torch.addcmul(enter, by_candidate, candidate, value=-1, out=by_candidate)
-    cell_slope = squashed.square().neg_().add_(1).mul_(leave)
-    return slopes, cell_slope
+def _retreat(gates: Tensor, cell: Tensor, squashed: Tensor, d_output: Tensor, d_cell: Tensor, d_gates: Tensor) -> None:
+    """The gradient of the gate inputs; d_cell holds the gradient of the new cell and ends as that of the one before.
+
+    Args:
+        gates, squashed: as `_advance` left them, [..., 4H] and [..., H].
+        cell: the cell before, [..., H].
+        d_output: gradient of the output, [..., H].
+        d_cell: gradient of the new cell by way of later steps, [..., H].
+        d_gates: where the result goes, [..., 4H].
+    """
+    enter, forget, candidate, leave = gates.chunk(len(GATES), dim=-1)
+    by_output = d_output * leave
+    d_cell.add_(by_output).addcmul_(by_output.mul_(squashed), squashed, value=-1)
+    torch.addcmul(gates, gates, gates, value=-1, out=d_gates)
+    d_enter, d_forget, d_candidate, d_leave = d_gates.chunk(len(GATES), dim=-1)
+    d_enter.mul_(candidate).mul_(d_cell)
+    d_forget.mul_(cell).mul_(d_cell)
+    d_leave.mul_(squashed).mul_(d_output)
+    # Half the slope of tanh, since the gate input is doubled.
+    half = (d_cell * enter).mul_(0.5)
+    torch.addcmul(half, half * candidate, candidate, value=-1, out=d_candidate)
+    d_cell.mul_(forget)

@@ -104,6 +104,12 @@ def test_probes_can_start_from_recorded_rollouts() -> None:
         build_encoder("interactive", context, start="nowhere")
 
 
+def test_the_transformers_last_block_may_make_the_read_out_token_alone() -> None:
+    encoder = build_encoder("transformer", CONTEXT, "quick").double()
+    block, hidden = encoder.blocks[-1], torch.randn(3, 9, 32, dtype=torch.float64)
+    assert torch.allclose(block(hidden, queries=1), block(hidden)[:, :1])
+
+
 def test_dense_inputs_stay_in_the_range_of_pixels() -> None:
     space = InputSpace("dense", 16, -0.42, 2.82)
     inputs = space.squash(torch.randn(100, 16) * 30)

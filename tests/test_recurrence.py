@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import gradcheck
 
+from rnnzoo.emulator import Emulator
 from rnnzoo.encoders.edges import update_edges
 from rnnzoo.encoders.layers import ResidualCore
 from rnnzoo.errors import UsageError
 from rnnzoo.lstm import run
 from rnnzoo.network import Network
 from rnnzoo.prober import Prober
-from rnnzoo.recurrence import WeightGradients, lstm_recurrence, lstm_step
+from rnnzoo.recurrence import (
+    WeightGradients,
+    double_cell_gate,
+    lstm_layer,
+    lstm_sequence,
+    lstm_step,
+)
 
 
 def numbers(*shape: int, grad: bool = True) -> Tensor:
@@ -21,28 +28,77 @@ def numbers(*shape: int, grad: bool = True) -> Tensor:
 
 
 def test_gradients_of_a_whole_sequence() -> None:
-    assert gradcheck(lstm_recurrence, (numbers(4, 3, 12), numbers(3, 12)))
-    assert gradcheck(lstm_recurrence, (numbers(1, 3, 12), numbers(3, 12)))
-    assert gradcheck(lstm_recurrence, (numbers(4, 2, 3, 12), numbers(2, 3, 12, grad=False)))
+    for positions in (1, 4):
+        assert gradcheck(lstm_sequence, (numbers(positions, 3, 2), numbers(2, 12), numbers(3, 12), numbers(12)))
+    population = (numbers(2, 2, 12, grad=False), numbers(2, 3, 12, grad=False), numbers(2, 1, 12, grad=False))
+    for models in (1, 2):
+        assert gradcheck(lstm_sequence, (numbers(4, models, 3, 2), *population))
+
+
+def test_a_layer_of_every_make_is_pytorchs() -> None:
+    """oneDNN takes over in single precision only, so that one is compared with double precision."""
+
+    def by_steps(inputs: Tensor, *weights: Tensor) -> Tensor:
+        return lstm_sequence(inputs, *(double_cell_gate(weight.t()) for weight in weights))
+
+    plain = nn.LSTM(5, 7).double()
+    with torch.no_grad():
+        plain.bias_hh_l0.zero_()
+    inputs, direction = numbers(6, 4, 5), numbers(6, 4, 7, grad=False)
+    weights = (plain.weight_ih_l0, plain.weight_hh_l0, plain.bias_ih_l0)
+    expected = plain(inputs)[0]
+    gradients = torch.autograd.grad((expected * direction).sum(), (inputs, *weights))
+    for layer, dtype, tolerance in (
+        (by_steps, torch.float64, 1e-12),
+        (lstm_layer, torch.float64, 1e-12),
+        (lstm_layer, torch.float32, 1e-5),
+    ):
+        given = [tensor.detach().to(dtype).requires_grad_() for tensor in (inputs, *weights)]
+        outputs = layer(*given)
+        assert torch.allclose(outputs.double(), expected, atol=tolerance)
+        found = torch.autograd.grad((outputs * direction.to(dtype)).sum(), given)
+        for ours, theirs in zip(found, gradients, strict=True):
+            assert torch.allclose(ours.double(), theirs, atol=tolerance)
+
+
+@pytest.mark.parametrize("z_enters", ["first", "every"])
+def test_the_emulator_joins_its_linear_maps_without_changing_them(z_enters: str) -> None:
+    emulator = Emulator(Network(3, 32, 2, 4), z_size=5, hidden_size=6, z_enters=z_enters).double()
+    z, inputs = numbers(2, 5), numbers(7, 2, 3, grad=False)
+    hidden, conditioning = emulator.enter(inputs), emulator.condition(z)
+    hidden = hidden + conditioning if z_enters == "every" else torch.cat([hidden[:1] + conditioning, hidden[1:]])
+    for layer in emulator.layers:
+        hidden = layer(hidden)
+    expected = emulator.leave(hidden).log_softmax(-1)
+    found = emulator(z, inputs)
+    assert torch.allclose(found, expected)
+    leaves = (z, *emulator.parameters())
+    direction = torch.randn_like(expected)
+    for ours, theirs in zip(
+        torch.autograd.grad((found * direction).sum(), leaves),
+        torch.autograd.grad((expected * direction).sum(), leaves),
+        strict=True,
+    ):
+        assert torch.allclose(ours, theirs)
 
 
 def test_gradients_of_single_steps_with_weights_gathered_at_the_end() -> None:
-    def session(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def session(inputs: Tensor, *weights: Tensor) -> Tensor:
         gradients = WeightGradients()
-        cell = gradients.begin(weight, bias, torch.zeros(2, 3, dtype=torch.float64))
-        output = torch.zeros(2, 3, dtype=torch.float64)
+        state = torch.zeros(2, 3, dtype=torch.float64), torch.zeros(2, 3, dtype=torch.float64)
+        state = state[0], gradients.begin(weights, state[1])
         for step in inputs:
-            joined = torch.cat([step, output], dim=-1)
-            output, cell = lstm_step(joined, cell, weight.detach(), bias.detach(), gradients)
-        return output
+            state = lstm_step(step, state, tuple(weight.detach() for weight in weights), gradients)
+        return state[0]
 
-    assert gradcheck(session, (numbers(3, 2, 2), numbers(5, 12), numbers(12)))
+    assert gradcheck(session, (numbers(3, 2, 2), numbers(2, 12), numbers(3, 12), numbers(12)))
 
 
 def test_gradients_of_edges() -> None:
     inputs = (numbers(2, 3, 4, 2), numbers(2, 5), numbers(2, 3, 5), numbers(2, 4, 5))
     assert gradcheck(update_edges, inputs)
-    assert gradcheck(lambda *x: update_edges(*x)[1:], inputs)
+    for outputs in (slice(1), slice(1, None), slice(1, 2), slice(2, 3)):
+        assert gradcheck(lambda *x, kept=outputs: update_edges(*x)[kept], inputs)
     square = (numbers(2, 3, 3, 2), numbers(2, 5), numbers(2, 3, 5), numbers(2, 3, 5))
     assert gradcheck(lambda *x: update_edges(*x, square=True), square)
 

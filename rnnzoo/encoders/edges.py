@@ -91,8 +91,9 @@ class _UpdateEdges(torch.autograd.Function):
         ctx: Any, edges: Tensor, weight: Tensor, receiver: Tensor, sender: Tensor, square: bool
     ) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
-        updated = torch.mm(edges.flatten(0, 2), weight).view(*edges.shape[:3], -1)
-        updated.add_(receiver[:, :, None]).add_(sender[:, None]).relu_()
+        updated = receiver[:, :, None] + sender[:, None]
+        updated.flatten(0, 2).addmm_(edges.flatten(0, 2), weight)
+        updated.relu_()
         ctx.save_for_backward(edges, weight, updated)
         return updated, *pool_edges(updated, square)
 
@@ -102,11 +103,14 @@ class _UpdateEdges(torch.autograd.Function):
         edges, weight, updated = ctx.saved_tensors
         receivers, senders = updated.shape[1:3]
         by_receiver, by_sender, by_diagonal = (*d_pools, None)[:3]
-        total = torch.zeros_like(updated) if d_updated is None else d_updated.clone()
-        if by_receiver is not None:
-            total.add_((by_receiver / senders)[:, :, None])
-        if by_sender is not None:
-            total.add_((by_sender / receivers)[:, None])
+        terms = [] if d_updated is None else [d_updated]
+        terms += [] if by_receiver is None else [(by_receiver / senders)[:, :, None]]
+        terms += [] if by_sender is None else [(by_sender / receivers)[:, None]]
+        # The first sum makes the memory that the others go into, which saves a pass over all edges.
+        first, *others = terms or [updated.new_zeros(())]
+        total = first + others.pop(0) if others else first.expand_as(updated).clone()
+        for term in others:
+            total.add_(term)
         if by_diagonal is not None:
             _diagonal(total).add_(by_diagonal)
         torch.ops.aten.threshold_backward.grad_input(total, updated, 0, grad_input=total)

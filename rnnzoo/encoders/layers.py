@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from rnnzoo.recurrence import WeightGradients, lstm_recurrence, lstm_step
+from rnnzoo.recurrence import State, WeightGradients, Weights, double_cell_gate, lstm_layer, lstm_step
 
 
 def mlp(sizes: Sequence[int]) -> nn.Sequential:
@@ -20,25 +20,25 @@ def mlp(sizes: Sequence[int]) -> nn.Sequential:
 
 
 class LSTMLayer(nn.Module):
-    """One LSTM layer, PyTorch's initialisation, one bias; gates ordered as in `rnnzoo.recurrence`."""
+    """One LSTM layer with PyTorch's initialisation and order of gates, and one bias."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
         self.input_size, self.hidden_size = input_size, hidden_size
-        # One matrix for inputs and last outputs together, so that one product serves a step.
-        self.weight = nn.Parameter(torch.empty(input_size + hidden_size, 4 * hidden_size))
+        self.weight_ih = nn.Parameter(torch.empty(4 * hidden_size, input_size))
+        self.weight_hh = nn.Parameter(torch.empty(4 * hidden_size, hidden_size))
         self.bias = nn.Parameter(torch.empty(4 * hidden_size))
-        for parameter in (self.weight, self.bias):
+        for parameter in self.parameters():
             nn.init.uniform_(parameter, -(hidden_size**-0.5), hidden_size**-0.5)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Outputs [positions, N, H] for inputs [positions, N, K], from a zero state."""
-        projected = torch.addmm(self.bias, inputs.flatten(0, 1), self.weight[: self.input_size])
-        return self.recur(projected.unflatten(0, inputs.shape[:2]))
+        return lstm_layer(inputs, self.weight_ih, self.weight_hh, self.bias)
 
-    def recur(self, projected: Tensor) -> Tensor:
-        """Outputs [positions, N, H] for gate inputs [positions, N, 4H] that hold bias and inputs already."""
-        return lstm_recurrence(projected, self.weight[self.input_size :])
+    def for_steps(self) -> Weights:
+        """The weights in the form that `rnnzoo.recurrence.lstm_step` takes."""
+        by_input, recurrent = (double_cell_gate(weight.t()).contiguous() for weight in (self.weight_ih, self.weight_hh))
+        return by_input, recurrent, double_cell_gate(self.bias)
 
 
 class ResidualCore(nn.Module):
@@ -74,15 +74,17 @@ class CoreSession:
         self.core = core
         zero = next(core.parameters()).new_zeros(models, core.hidden_size)
         self.gradients = [WeightGradients() for _ in core.layers]
-        pairs = zip(core.layers, self.gradients, strict=True)
-        self.states = [(zero, gradients.begin(layer.weight, layer.bias, zero)) for layer, gradients in pairs]
+        self.weights: list[Weights] = []
+        self.states: list[State] = []
+        for layer, gradients in zip(core.layers, self.gradients, strict=True):
+            weights = layer.for_steps()
+            by_input, recurrent, bias = (weight.detach() for weight in weights)
+            self.weights.append((by_input, recurrent, bias))
+            self.states.append((zero, gradients.begin(weights, zero)))
 
     def step(self, inputs: Tensor) -> Tensor:
         """Outputs [N, H] for the next inputs [N, H]."""
-        for index, layer in enumerate(self.core.layers):
-            output, cell = self.states[index]
-            joined = torch.cat([inputs, output], dim=-1)
-            weight, bias = layer.weight.detach(), layer.bias.detach()
-            self.states[index] = lstm_step(joined, cell, weight, bias, self.gradients[index])
+        for index, weights in enumerate(self.weights):
+            self.states[index] = lstm_step(inputs, self.states[index], weights, self.gradients[index])
             inputs = inputs + self.states[index][0]
         return inputs

@@ -25,7 +25,7 @@ class TransformerEncoder(Encoder):
 
     mechanistic = True
     permuted_in_training = True
-    profiles: ClassVar = {"quick": {"width": 32, "layers": 2, "feed_forward": 64}}
+    profiles: ClassVar = {"quick": {"width": 32, "layers": 2, "heads": 1, "feed_forward": 64}}
 
     def __init__(
         self, context: Context, width: int = 128, layers: int = 6, heads: int = 2, feed_forward: int = 512
@@ -49,9 +49,11 @@ class TransformerEncoder(Encoder):
             bias = tensors[name.replace("weight", "bias")]
             tokens.append(projection(torch.cat([tensors[name], bias[..., None]], dim=-1)))
         hidden = torch.cat(tokens, dim=1) + self.positions
-        for block in self.blocks:
+        *blocks, last = self.blocks
+        for block in blocks:
             hidden = block(hidden)
-        return self.head(self.norm(hidden[:, 0]))
+        # Only the read-out token is read, so the last block need not make the others.
+        return self.head(self.norm(last(hidden, queries=1)[:, 0]))
 
 
 class _Block(nn.Module):
@@ -64,10 +66,18 @@ class _Block(nn.Module):
         self.attention_in, self.attention_out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.feed_in, self.feed_out = nn.Linear(width, feed_forward), nn.Linear(feed_forward, width)
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Tokens [M, N, width] to tokens of the same shape."""
-        joined = self.attention_in(self.attention_norm(hidden)).unflatten(-1, (3, self.heads, -1))
-        query, key, value = joined.permute(2, 0, 3, 1, 4)
+    def forward(self, hidden: Tensor, queries: int | None = None) -> Tensor:
+        """Tokens [M, N, width] to the first `queries` tokens of the same width, by default all."""
+        normalised, wanted = self.attention_norm(hidden), hidden[:, :queries]
+        width = hidden.shape[-1]
+        query_weight, others_weight = self.attention_in.weight.split((width, 2 * width))
+        query_bias, others_bias = self.attention_in.bias.split((width, 2 * width))
+        query = self._by_head(nn.functional.linear(normalised[:, :queries], query_weight, query_bias))
+        key, value = map(self._by_head, nn.functional.linear(normalised, others_weight, others_bias).chunk(2, dim=-1))
         mixed = nn.functional.scaled_dot_product_attention(query, key, value)
-        hidden = hidden + self.attention_out(mixed.transpose(1, 2).flatten(2))
-        return hidden + self.feed_out(self.feed_in(self.feed_norm(hidden)).relu())
+        wanted = wanted + self.attention_out(mixed.transpose(1, 2).flatten(2))
+        return wanted + self.feed_out(self.feed_in(self.feed_norm(wanted)).relu_())
+
+    def _by_head(self, values: Tensor) -> Tensor:
+        """Tokens [M, N, width] as [M, heads, N, width / heads]."""
+        return values.unflatten(-1, (self.heads, -1)).transpose(1, 2)
