@@ -43,6 +43,12 @@ def _steps(context: click.Context, parameter: click.Parameter, value: str | None
               help="What trains: auto (the fastest here), cuda, numba, reference.")  # fmt: skip
 @click.option("--gpus", type=int, help="Train on so many GPUs of this machine, one process each.")
 @click.option("--workers", type=int, help="Train on the CPU in so many processes that share the cores.")
+@click.option("--ray", metavar="auto|HOST:PORT",
+              help="Train on a running Ray cluster: the one this machine belongs to, or that at an address. --gpus and "
+              "--workers then count over all its nodes. See docs/clusters.md.")  # fmt: skip
+@click.option("--units", metavar="URL",
+              help="With --ray, where nodes that do not share the --out folder leave finished units: s3://..., "
+              "or any URL fsspec knows.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Print the recipe and what would be written, and stop.")
 def build_command(
     zoo: str,
@@ -61,6 +67,8 @@ def build_command(
     engine: str,
     gpus: int | None,
     workers: int | None,
+    ray: str | None,
+    units: str | None,
     dry_run: bool,
 ) -> None:
     """Train a zoo and write it as shards that `datasets` loads.
@@ -73,6 +81,7 @@ def build_command(
       rnnzoo build formal-languages --scale tiny
       rnnzoo build smnist --scale tiny --mnist sample
       rnnzoo build formal-languages --gpus 4
+      rnnzoo build formal-languages --ray auto --gpus 64 --out /shared/zoo
       rnnzoo build formal-languages --models 100 --steps 5000 --seed 7 --out zoos/mine
     """
     from rnnzoo.generation.recipes import find_recipe
@@ -96,15 +105,19 @@ def build_command(
         return
     if gpus is not None and engine == "auto":
         engine = "cuda"
-    _build(recipe, folder, engine, images or "hub", _crew(gpus, workers))
+    _build(recipe, folder, engine, images or "hub", _crew(gpus, workers, ray, units))
 
 
-def _crew(gpus: int | None, workers: int | None) -> Any:
+def _crew(gpus: int | None, workers: int | None, ray: str | None, units: str | None) -> Any:
     """What trains the units: this process unless told otherwise."""
-    from rnnzoo.generation.crews import CPUWorkers, GPUWorkers
+    from rnnzoo.generation.crews import CPUWorkers, GPUWorkers, RayCluster
 
     if gpus is not None and workers is not None:
         raise UsageError("--gpus and --workers exclude each other: GPUs have one process each.")
+    if ray is not None:
+        return RayCluster(ray, gpus, workers, units)
+    if units is not None:
+        raise UsageError("--units is for --ray: elsewhere finished units lie in the --out folder.")
     if gpus is not None:
         return GPUWorkers(gpus)
     return None if workers is None else CPUWorkers(workers)

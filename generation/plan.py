@@ -53,14 +53,22 @@ class Plan:
 
     def write(self, out: Path) -> None:
         """Write the plan into a zoo's build folder."""
-        data = {
+        write_json(plan_path(out), self.as_json())
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan as written."""
+        return {
             "recipe": dataclasses.asdict(self.recipe),
             "recipe_hash": self.recipe.hash,
             "engine": self.engine,
             "images": self.images,
             "models_per_unit": self.models_per_unit,
         }
-        write_json(plan_path(out), data)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Plan:
+        """A plan as it was written."""
+        return cls(recipe_from_dict(data["recipe"]), data["engine"], data["images"], data["models_per_unit"])
 
 
 def plan_path(out: Path) -> Path:
@@ -111,8 +119,7 @@ def read_plan(out: Path) -> Plan:
         RnnzooError: the plan is damaged.
     """
     try:
-        data = json.loads(plan_path(out).read_text())
-        return Plan(recipe_from_dict(data["recipe"]), data["engine"], data["images"], data["models_per_unit"])
+        return Plan.from_json(json.loads(plan_path(out).read_text()))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RnnzooError(f"{plan_path(out)} is damaged ({error}): delete {out} and build again.") from error
 
