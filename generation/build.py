@@ -118,6 +118,7 @@ def _build_locked(session: Session, reporter: Reporter, crew: Crew) -> Manifest:
         "source": "built",
         "engine": session.plan.engine,
         "device": "; ".join(devices),
+        **({"kept_models": session.plan.kept_models} if session.plan.kept_models else {}),
         **({"images": session.data.origin} if session.data is not None else {}),
         "versions": versions(),
         "git_revision": git_revision(),

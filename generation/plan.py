@@ -44,12 +44,14 @@ class Plan:
     engine: str
     images: str
     models_per_unit: int
+    kept_models: int = 0
 
     @property
     def units(self) -> list[Unit]:
-        """Every unit, in order of models."""
-        size, models = self.models_per_unit, self.recipe.models
-        return [Unit(start, min(start + size, models)) for start in range(0, models, size)]
+        """Every unit, in order of models; none has both models kept from an earlier zoo and new ones."""
+        size, kept, models = self.models_per_unit, self.kept_models, self.recipe.models
+        old = [Unit(start, min(start + size, kept)) for start in range(0, kept, size)]
+        return old + [Unit(start, min(start + size, models)) for start in range(kept, models, size)]
 
     def write(self, out: Path) -> None:
         """Write the plan into a zoo's build folder."""
@@ -63,12 +65,14 @@ class Plan:
             "engine": self.engine,
             "images": self.images,
             "models_per_unit": self.models_per_unit,
+            "kept_models": self.kept_models,
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Plan:
         """A plan as it was written."""
-        return cls(recipe_from_dict(data["recipe"]), data["engine"], data["images"], data["models_per_unit"])
+        recipe = recipe_from_dict(data["recipe"])
+        return cls(recipe, data["engine"], data["images"], data["models_per_unit"], data["kept_models"])
 
 
 def plan_path(out: Path) -> Path:

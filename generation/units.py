@@ -129,7 +129,7 @@ def history_of_units(out: Path, units: list[Unit]) -> tuple[dict[str, float], li
     for unit in units:
         sidecar = finished_unit(out, unit)
         if sidecar is not None:
-            devices.add(sidecar["device"])
+            devices.update(sidecar["device"].split("; "))
             for name, value in sidecar["seconds"].items():
                 totals[name] += value
     return totals, sorted(devices)
