@@ -20,7 +20,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "rnnzoo needs Python 3.11 or newer; name one with: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[build,eval,sample,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[build,cluster,eval,sample,dev]"
 	@touch $@
 
 demo: install

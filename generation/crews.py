@@ -8,21 +8,43 @@ from pathlib import Path
 from typing import Protocol as Interface
 
 from rnnzoo.errors import RnnzooError, UsageError
-from rnnzoo.generation.plan import BUILD_FOLDER, Unit
+from rnnzoo.generation.plan import BUILD_FOLDER, Plan, Unit
 from rnnzoo.generation.progress import Reporter
+from rnnzoo.generation.remote_units import remote_work
+from rnnzoo.generation.unit_store import UnitStore
 from rnnzoo.generation.units import Session
 from rnnzoo.jobs import FailedJob, Job, Work, cpu_environments, gpu_environments, run_in_processes
+from rnnzoo.ray_jobs import run_on_ray
 
 
 class Crew(Interface):
-    """Trains units; what it trains never depends on who it is."""
+    """Trains units; what it trains never depends on who it is.
+
+    Attributes:
+        is_here: it trains on this machine, so the engine must be usable here.
+    """
+
+    is_here: bool
 
     def train(self, session: Session, units: Sequence[Unit], reporter: Reporter) -> list[FailedJob]:
-        """Train all units, returning those that failed for good."""
+        """Train all units into the session's folder, returning those that failed for good."""
+        ...
+
+    def clean(self, session: Session) -> None:
+        """Remove what it left outside that folder; the zoo is whole."""
         ...
 
 
-class ThisProcess:
+class _Here:
+    """What crews of this machine have in common."""
+
+    is_here = True
+
+    def clean(self, session: Session) -> None:
+        """Nothing lies elsewhere."""
+
+
+class ThisProcess(_Here):
     """One unit after the other, here."""
 
     def train(self, session: Session, units: Sequence[Unit], reporter: Reporter) -> list[FailedJob]:
@@ -34,7 +56,7 @@ class ThisProcess:
 
 
 @dataclass(frozen=True)
-class CPUWorkers:
+class CPUWorkers(_Here):
     """Some processes that share this machine's cores.
 
     Raises:
@@ -52,7 +74,7 @@ class CPUWorkers:
         return train_in_processes(session.out, units, cpu_environments(self.workers), reporter)
 
 
-class GPUWorkers:
+class GPUWorkers(_Here):
     """One process per GPU of this machine.
 
     Raises:
@@ -67,6 +89,55 @@ class GPUWorkers:
     def train(self, session: Session, units: Sequence[Unit], reporter: Reporter) -> list[FailedJob]:
         """See `Crew`."""
         return train_in_processes(session.out, units, self.environments, reporter)
+
+
+@dataclass(frozen=True)
+class RayCluster:
+    """The nodes of a Ray cluster.
+
+    Attributes:
+        address: "auto", HOST:PORT or ray://HOST:PORT; see `rnnzoo.ray_jobs.run_on_ray`.
+        gpus: units at a time, one GPU each.
+        workers: without GPUs, units at a time, one CPU each; by default as many as there are.
+        units: URL to which nodes send finished units; None where all nodes see the zoo's folder.
+    """
+
+    address: str
+    gpus: int | None = None
+    workers: int | None = None
+    units: str | None = None
+    is_here = False
+
+    def train(self, session: Session, units: Sequence[Unit], reporter: Reporter) -> list[FailedJob]:
+        """See `Crew`.
+
+        Raises:
+            UsageError: the cluster or the URL cannot be used, a node does not see the zoo's folder, or it has other
+                versions of what decides a zoo's numbers.
+        """
+        out, plan, listener = session.out, session.plan, _UnitListener(reporter)
+        store = self.store(plan)
+        sent = [unit for unit in units if store and store.whole(unit)]
+        for job in _jobs(sent):
+            listener.finished(job)
+        work = remote_work(out, plan, self.units)
+        missing = _jobs([unit for unit in units if unit not in sent])
+        logs = out / BUILD_FOLDER / "logs"
+        failed = run_on_ray(work, missing, self.address, logs, listener, self.gpus, self.workers) if missing else []
+        if store and not failed:
+            reporter.phase("fetching units")
+            for unit in units:
+                store.fetch(unit, out)
+        return failed
+
+    def clean(self, session: Session) -> None:
+        """Remove the units from the URL."""
+        if store := self.store(session.plan):
+            store.remove()
+
+    def store(self, plan: Plan) -> UnitStore | None:
+        """Where nodes send units of a plan, if not to the zoo's folder."""
+        return UnitStore(self.units, plan) if self.units else None
 
 
 def train_in_processes(

@@ -44,23 +44,35 @@ class Plan:
     engine: str
     images: str
     models_per_unit: int
+    kept_models: int = 0
 
     @property
     def units(self) -> list[Unit]:
-        """Every unit, in order of models."""
-        size, models = self.models_per_unit, self.recipe.models
-        return [Unit(start, min(start + size, models)) for start in range(0, models, size)]
+        """Every unit, in order of models; none has both models kept from an earlier zoo and new ones."""
+        size, kept, models = self.models_per_unit, self.kept_models, self.recipe.models
+        old = [Unit(start, min(start + size, kept)) for start in range(0, kept, size)]
+        return old + [Unit(start, min(start + size, models)) for start in range(kept, models, size)]
 
     def write(self, out: Path) -> None:
         """Write the plan into a zoo's build folder."""
-        data = {
+        write_json(plan_path(out), self.as_json())
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan as written."""
+        return {
             "recipe": dataclasses.asdict(self.recipe),
             "recipe_hash": self.recipe.hash,
             "engine": self.engine,
             "images": self.images,
             "models_per_unit": self.models_per_unit,
+            "kept_models": self.kept_models,
         }
-        write_json(plan_path(out), data)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Plan:
+        """A plan as it was written."""
+        recipe = recipe_from_dict(data["recipe"])
+        return cls(recipe, data["engine"], data["images"], data["models_per_unit"], data["kept_models"])
 
 
 def plan_path(out: Path) -> Path:
@@ -111,8 +123,7 @@ def read_plan(out: Path) -> Plan:
         RnnzooError: the plan is damaged.
     """
     try:
-        data = json.loads(plan_path(out).read_text())
-        return Plan(recipe_from_dict(data["recipe"]), data["engine"], data["images"], data["models_per_unit"])
+        return Plan.from_json(json.loads(plan_path(out).read_text()))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RnnzooError(f"{plan_path(out)} is damaged ({error}): delete {out} and build again.") from error
 

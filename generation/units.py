@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,22 +28,35 @@ class Session:
         out: the zoo's folder.
         plan: the build's plan.
         family: its kind of zoo.
-        engine: what trains.
         data: what all models share, see `Family.load_data`.
     """
 
     out: Path
     plan: Plan
     family: Family
-    engine: Engine
     data: Any
 
-    def train(self, unit: Unit, progress: Callable[[int, float], None]) -> None:
-        """Train a unit's models and write their rows; the sidecar written last says that the unit is whole."""
+    @cached_property
+    def engine(self) -> Engine:
+        """What trains; made when first asked for, since who only plans and packs may lack the device.
+
+        Raises:
+            UsageError: the plan's engine cannot be used here.
+        """
+        return find_engine(self.plan.engine, self.family.population(self.plan.recipe, [0], self.data)[0])[0]
+
+    def train(self, unit: Unit, progress: Callable[[int, float], None], out: Path | None = None) -> None:
+        """Train a unit's models and write their rows; the sidecar written last says that the unit is whole.
+
+        Args:
+            unit: which models.
+            progress: told of the progress.
+            out: another folder to write to.
+        """
         recipe = self.plan.recipe
         started = time.perf_counter()
         population, tasks = self.family.population(recipe, unit.model_ids, self.data)
-        path = unit_path(self.out, unit)
+        path = unit_path(out or self.out, unit)
         snapshots = len(recipe.snapshots)
         recording = 0.0
         with shard_file(path, len(population) * snapshots, recipe, split=None) as file:
@@ -52,21 +66,21 @@ class Session:
                 write_unit_rows(file, rows, index, snapshots)
                 recording += time.perf_counter() - began
         total = time.perf_counter() - started
-        write_sidecar(path, {"training": total - recording, "recording": recording})
+        seconds = {"training": total - recording, "recording": recording}
+        write_sidecar(path, seconds, self.engine.describe_device())
 
 
-def open_session(out: Path) -> Session:
-    """The session of the build planned in a folder."""
-    plan = read_plan(out)
+def open_session(out: Path, plan: Plan) -> Session:
+    """The session of a plan, ready to train."""
     family = family_of(plan.recipe)
-    data = family.load_data(plan.recipe, plan.images)
-    engine, _ = find_engine(plan.engine, family.population(plan.recipe, [0], data)[0])
-    return Session(out, plan, family, engine, data)
+    session = Session(out, plan, family, family.load_data(plan.recipe, plan.images))
+    _ = session.engine
+    return session
 
 
 def open_task(out: str) -> Task:
     """What trains units, given as payloads, of the build planned in a folder; see `rnnzoo.jobs.Work`."""
-    session = open_session(Path(out))
+    session = open_session(Path(out), read_plan(Path(out)))
     return lambda payload, progress: session.train(Unit(**payload), progress)
 
 
@@ -75,9 +89,9 @@ def unit_path(out: Path, unit: Unit) -> Path:
     return unit_folder(out) / f"{unit.name}.h5"
 
 
-def write_sidecar(path: Path, seconds: dict[str, float]) -> None:
-    """Declare a unit's file whole: its size, checksum and the seconds it took."""
-    sidecar = {"size": path.stat().st_size, "sha256": file_sha256(path), "seconds": seconds}
+def write_sidecar(path: Path, seconds: dict[str, float], device: str) -> None:
+    """Declare a unit's file whole: its size, checksum, the seconds it took and what it was trained on."""
+    sidecar = {"size": path.stat().st_size, "sha256": file_sha256(path), "seconds": seconds, "device": device}
     write_json(path.with_suffix(".json"), sidecar)
 
 
@@ -108,10 +122,14 @@ def checked_source(out: Path, unit: Unit) -> UnitSource:
     return UnitSource(path, unit.start, unit.stop)
 
 
-def seconds_of_units(out: Path, units: list[Unit]) -> dict[str, float]:
-    """Seconds that finished units took in all, by kind of work."""
+def history_of_units(out: Path, units: list[Unit]) -> tuple[dict[str, float], list[str]]:
+    """Seconds that finished units took in all, by kind of work, and the devices they were trained on."""
     totals = {"training": 0.0, "recording": 0.0}
+    devices = set()
     for unit in units:
-        for name, value in (finished_unit(out, unit) or {"seconds": {}})["seconds"].items():
-            totals[name] += value
-    return totals
+        sidecar = finished_unit(out, unit)
+        if sidecar is not None:
+            devices.update(sidecar["device"].split("; "))
+            for name, value in sidecar["seconds"].items():
+                totals[name] += value
+    return totals, sorted(devices)

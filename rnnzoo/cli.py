@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _LAZY_COMMANDS = {
     "build": "rnnzoo.generation.commands:build_command",
+    "extend": "rnnzoo.generation.change_commands:extend_command",
+    "rebuild": "rnnzoo.generation.change_commands:rebuild_command",
     "import": "rnnzoo.generation.original_commands:import_command",
     "export": "rnnzoo.generation.original_commands:export_command",
     "eval": "rnnzoo.eval_commands:eval_command",

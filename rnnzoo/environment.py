@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -51,3 +53,13 @@ def processor_name() -> str:
     except OSError:
         pass
     return f"{name}, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores"
+
+
+def numeric_versions(found: Mapping[str, str]) -> dict[str, str]:
+    """Those of `versions` that decide the bits of a zoo."""
+    return {name: version for name, version in found.items() if name in ("rnnzoo", "numpy", "torch", "numba", "triton")}
+
+
+def device_kinds(device: str) -> set[str]:
+    """The kinds of device in a manifest's `device`, without the numbers of cores and threads, which change no bits."""
+    return {re.sub(r", \d+ (cores?|threads?)", "", one) for one in device.split("; ")}

@@ -121,15 +121,25 @@ def test_an_interrupted_build_goes_on(
 
 
 def test_an_unfinished_build_keeps_its_engine(
-    quick_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quick_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, two_models_per_unit: None
 ) -> None:
-    def stop(self, population, progress):
-        raise KeyboardInterrupt
+    """As soon as a unit is whole; a build stopped before that may go on with another."""
+    original = ReferenceEngine.train
 
-    with monkeypatch.context() as patch:
-        patch.setattr(ReferenceEngine, "train", stop)
-        with pytest.raises(KeyboardInterrupt):
-            build(quick_recipe, tmp_path / "zoo", "reference")
+    def stop_at_the_second(self, population, progress):
+        if population.model_ids[0] == first_refused:
+            raise KeyboardInterrupt
+        return original(self, population, progress)
+
+    monkeypatch.setattr(ReferenceEngine, "train", stop_at_the_second)
+    first_refused = 0
+    with pytest.raises(KeyboardInterrupt):
+        build(quick_recipe, tmp_path / "zoo", "reference")
+    with pytest.raises(UsageError, match="There is no engine 'nosuch'"):
+        build(quick_recipe, tmp_path / "zoo", "nosuch")
+    first_refused = 2
+    with pytest.raises(KeyboardInterrupt):
+        build(quick_recipe, tmp_path / "zoo", "reference")
     with pytest.raises(UsageError, match="unfinished build by the reference engine"):
         build(quick_recipe, tmp_path / "zoo", "cuda")
     with pytest.raises(UsageError, match="seed=0 there and 1 asked for"):

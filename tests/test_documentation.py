@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,11 @@ def test_the_formats_tables_are_the_schema(built_folder: Path, digit_folder: Pat
         (section,) = re.findall(rf"^### {manifest.zoo}$(.*?)^##", text, flags=re.M | re.S)
         listed = re.findall(r"^\| `(\w+)` \| (\w+) \|", section, flags=re.M)
         assert listed == [(column.name, column.dtype) for column in manifest.columns]
+
+
+def test_the_slurm_script_is_sound_bash() -> None:
+    script = ROOT / "docs" / "slurm.sh"
+    checked = subprocess.run(["bash", "-n", str(script)], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
+    (recipe,) = blocks(ROOT / "docs" / "clusters.md", "sh")
+    assert recipe.strip() in script.read_text()

