@@ -123,6 +123,26 @@ def _emulation(
     return record | {"metrics": numbers, "seconds": {"training": 30 + 200 * random.random(), "evaluation": 3.3}}
 
 
+def _downstream(
+    kind: str, encoder: str, seed: int, asked: str, mode: str, quality: float, random: np.random.Generator
+) -> dict[str, Any]:
+    known = float(np.clip((0.08 - quality) / 0.07, 0, 1)) * (1 if mode == "frozen" else 0.8)
+    metrics = {}
+    for split, factor in (("validation", 1.0), ("ood_test", 0.7)):
+        right = factor * known + 0.02 * random.random()
+        wrong = 1 - right
+        metrics[split] = {
+            "task": {"exact": right**2, "offsets": right, "cross_entropy": 1.8 * wrong},
+            "accuracy": {"mse": 0.12 * wrong, "r2": right},
+            "generalization_gap": {"mse": 0.004 * wrong, "r2": right - 0.3},
+            "angle": {"degrees": 90 * wrong, "mse": 0.5 * wrong},
+            "step": {"correct": right, "cross_entropy": 2.2 * wrong},
+        }[asked]
+    own = {"property": asked, "mode": mode, "metrics": metrics, "seconds": {"training": 4.0 + random.random()}}
+    config = {"hidden_size": 128, "frozen_steps": 1000, "supervised_steps": 300, "encoder_settings": {}}
+    return _common(kind, "downstream", encoder, seed, (asked, mode)) | own | {"config": config}
+
+
 def _rows(kind: str, models: int) -> dict[str, np.ndarray]:
     random = np.random.default_rng(7)
     count = len(SNAPSHOTS)
