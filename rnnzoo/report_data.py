@@ -12,6 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnzoo.digits import PIXEL_MEAN, PIXEL_STD, TILE_PIXELS
 from rnnzoo.errors import RnnzooError
 from rnnzoo.results import Results, Run
 
@@ -79,6 +80,14 @@ class Probes:
     networks: tuple[str, ...]
     probes_in_all: int
 
+    def as_bytes(self) -> NDArray[np.uint8]:
+        """The same numbers from 0 to 255: shares of tokens, or pixels from black to white."""
+        if self.inputs.shape[-1] == TILE_PIXELS:
+            shares = (self.inputs * PIXEL_STD) + PIXEL_MEAN
+        else:
+            shares = self.inputs
+        return np.round(np.clip(shares, 0, 1) * 255).astype(np.uint8)
+
 
 def read_curves(results: Results) -> list[Curve]:
     """Curves of all encoders that left some, in the order of the tables."""
@@ -136,7 +145,8 @@ def principal_components(z: NDArray[np.floating]) -> tuple[NDArray[np.float64], 
 
     The sign of a component is free; here its largest weight is positive, so that pictures stay the same.
     """
-    centred = np.asarray(z, dtype=np.float64) - z.mean(axis=0)
+    at_least_two = np.pad(np.asarray(z, dtype=np.float64), ((0, 0), (0, max(0, 2 - z.shape[1]))))
+    centred = at_least_two - at_least_two.mean(axis=0)
     _, singular, directions = np.linalg.svd(centred, full_matrices=False)
     directions = directions[:2] * np.sign(directions[:2][np.arange(2), np.abs(directions[:2]).argmax(axis=1)])[:, None]
     energy = singular**2
@@ -212,6 +222,8 @@ def _read_arrays(results: Results, run: Run, name: str) -> dict[str, NDArray[Any
         raise _damaged(path, f"no array {absent[0]!r}")
     if name == "rows.npz" and len({len(array) for array in arrays.values()}) > 1:
         raise _damaged(path, "its arrays differ in length")
+    if name == "rows.npz" and not np.isfinite(arrays["z"]).all():
+        raise _damaged(path, "z is not finite")
     return arrays
 
 

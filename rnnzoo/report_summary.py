@@ -70,6 +70,19 @@ def describe_differences(results: Results) -> str:
     return f"What differs from the paper: {'; '.join(differences)}." if differences else "Emulation is as in the paper."
 
 
+def describe_loss(results: Results) -> str:
+    """What training curves show, with its unit."""
+    losses = list(dict.fromkeys(run.record["config"].get("loss") for run in results.runs if run.kind == "emulation"))
+    name = str(losses[0]) if len(losses) == 1 else "loss"
+    words = {
+        "total_variation": "total variation (0 to 1)",
+        "kl": "KL divergence (nats)",
+        "reverse_kl": "reverse KL divergence (nats)",
+        "jensen_shannon": "Jensen-Shannon divergence (nats)",
+    }
+    return words.get(name, name.replace("_", " "))
+
+
 def encoder_settings(results: Results) -> dict[str, str]:
     """The settings in which encoders differ from their defaults, which are the paper's, by encoder."""
     found: dict[str, str] = {}

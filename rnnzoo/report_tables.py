@@ -11,7 +11,8 @@ from rnnzoo.results import PAPER_EMULATION, RAILS, Estimate, Results, Run, estim
 
 MODES = ("frozen", "supervised")
 SPLITS = ("validation", "ood_test")
-ABSENT = "–"
+DASH = "\u2013"
+"""Between the bounds of an interval, and where there is no number."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +103,10 @@ def emulation_lines(results: Results) -> Table:
     costs = [_costs(results.emulation(name)) for name in encoders]
     columns += [list(column) for column in zip(*costs, strict=True)]
     meaning = (
-        "Total variation lies between 0 and 1. The emulated accuracy gap is |accuracy of the emulator - accuracy of the "
-        "network|, a share, averaged over networks. Milliseconds per step are those of training, validation included. "
-        "Below or beside each mean: its bootstrapped 95% interval over seeds. The paper's numbers are of its own zoo, "
-        "full training and 15 seeds."
+        "Means and bootstrapped 95% intervals over seeds. Total variation lies between 0 and 1. The emulated accuracy "
+        "gap is the absolute difference between the accuracy of the emulator and that of the network, as a share, "
+        "averaged over networks. Milliseconds per step are those of training, validation included. The paper's numbers "
+        "are those of its own zoo, its full training and 15 seeds."
     )
     return Table("Emulation", meaning, tuple(heads), _lines(encoders, columns))
 
@@ -151,8 +152,8 @@ def _costs(runs: Sequence[Run]) -> tuple[Cell, Cell, Cell]:
         for run in runs
         if run.record["seconds"].get("training") and run.record["config"].get("steps")
     ]
-    duration = f"{estimate(times).mean:.1f}" if times else ABSENT
-    size = "–".join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1])))
+    duration = f"{estimate(times).mean:.1f}" if times else DASH
+    size = DASH.join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1])))
     return Cell(size), Cell(duration), Cell(str(len(runs)))
 
 
@@ -171,7 +172,7 @@ def _column(
 
 def _cell(value: Estimate | None, show: Callable[[float], str], best: bool = False) -> Cell:
     if value is None:
-        return Cell(ABSENT)
+        return Cell(DASH)
     if math.isnan(value.mean):
         return Cell("not finite")
     return Cell(show(value.mean), interval_text(value, show), best)
@@ -181,7 +182,7 @@ def interval_text(value: Estimate, show: Callable[[float], str]) -> str:
     """An interval's bounds, empty if there is none."""
     if value.low is None or value.high is None:
         return ""
-    return f"{show(value.low)}{'–' if value.low >= 0 else ' to '}{show(value.high)}"
+    return f"{show(value.low)}{DASH if value.low >= 0 else ' to '}{show(value.high)}"
 
 
 def _lines(encoders: Sequence[str], columns: Sequence[Sequence[Cell]]) -> tuple[Line, ...]:
