@@ -55,6 +55,7 @@ def collect_report(results: Results) -> Report:
     Raises:
         RnnzooError: a file of a run is damaged.
     """
+    first, further = downstream_tables(results)
     profiles = ", ".join(dict.fromkeys(run.record["profile"] for run in results.runs))
     missing = [f"Not run yet: {text}." for text in missing_runs(results)]
     missing += [f"Failed: {text}" for text in failures(results)]
@@ -66,7 +67,8 @@ def collect_report(results: Results) -> Report:
         missing=tuple(missing),
         emulation=emulation_lines(results),
         comparison=compare_interactive_probing(results),
-        downstream=tuple(downstream_tables(results)),
+        downstream=tuple(first),
+        further=tuple(further),
         loss=describe_loss(results),
         curves=tuple(read_curves(results)),
         points=tuple(read_points(results)),
@@ -90,7 +92,7 @@ def emulation_table(folder: Path) -> Table:
     shown.add_column("encoder", overflow="fold")
     # A terminal is narrow: the numbers that decide, and what they cost.
     kept = [
-        index for index, (group, split) in enumerate(table.heads) if split.startswith("validation") or group == "cost"
+        index for index, (group, split) in enumerate(table.heads) if split in ("validation", "paper") or group == "cost"
     ]
     for index in kept:
         group, name = table.heads[index]

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.colors import to_hex
+from matplotlib.colors import LinearSegmentedColormap, to_hex
 from numpy.typing import NDArray
 
-SEQUENTIAL, CYCLIC = "viridis", "twilight"
-"""Maps that any colour vision can read; the second ends as it begins, because 359 degrees is next to 0."""
+SEQUENTIAL = colormaps["viridis"]
+# Dark, yellow, light, blue: no two look alike to any colour vision, and none vanishes on a dark or light background.
+CYCLIC = LinearSegmentedColormap.from_list("cyclic", ("#4e3b5c", "#d98a1f", "#9fcbab", "#3f7fd6", "#4e3b5c"), N=257)
+"""Ends as it begins, because 359 degrees is next to 0."""
 GRADIENT_COLOURS = 65
 
 
@@ -36,7 +38,7 @@ class Colouring:
 
     def palette(self) -> list[str]:
         """Colours as hexadecimal RGB: one per class, or a gradient from `low` to `high`."""
-        colours = colormaps[CYCLIC if self.kind == "cyclic" else SEQUENTIAL]
+        colours = CYCLIC if self.kind == "cyclic" else SEQUENTIAL
         # The ends of a sequential map vanish on a dark or on a light background.
         first, last = (0.0, 1.0) if self.kind == "cyclic" else (0.08, 0.97)
         count = len(self.classes) if self.kind == "classes" else GRADIENT_COLOURS

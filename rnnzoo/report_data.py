@@ -82,10 +82,7 @@ class Probes:
 
     def as_bytes(self) -> NDArray[np.uint8]:
         """The same numbers from 0 to 255: shares of tokens, or pixels from black to white."""
-        if self.inputs.shape[-1] == TILE_PIXELS:
-            shares = (self.inputs * PIXEL_STD) + PIXEL_MEAN
-        else:
-            shares = self.inputs
+        shares = self.inputs * PIXEL_STD + PIXEL_MEAN if self.inputs.shape[-1] == TILE_PIXELS else self.inputs
         return np.round(np.clip(shares, 0, 1) * 255).astype(np.uint8)
 
 

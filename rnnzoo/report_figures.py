@@ -11,7 +11,9 @@ import numpy as np
 from rnnzoo.plots import save_figure  # isort: skip
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.figure import Figure
 
 from rnnzoo.digits import POSITIONS, TILE_SIDE, to_images
 from rnnzoo.languages import SYMBOLS
@@ -41,8 +43,11 @@ def draw_figures(report: Report, folder: Path) -> list[tuple[str, str]]:
         _draw_accuracies(known, chosen, folder / "accuracy.png")
         figures.append(("Accuracy of the emulator against that of the network, validation, first seed", "accuracy.png"))
     if first:
-        _draw_embeddings(first, folder / "embedding.png")
-        figures.append(("First two principal components of z, validation and ood_test, first seed", "embedding.png"))
+        for which, colouring in enumerate(colourings(first[0].rows)[:2]):
+            name = f"embedding-{'task' if which else 'accuracy'}.png"
+            _draw_embeddings(first, which, folder / name)
+            caption = f"First two principal components of z by {colouring.name}, validation and ood_test, first seed"
+            figures.append((caption, name))
     if report.probes:
         _draw_probes(report.probes, folder / "probes.png")
         figures.append(("Probing sequences learned, the first of the first seed", "probes.png"))
@@ -73,17 +78,14 @@ def _draw_curves(curves: Sequence[Curve], chosen: dict[str, Style], loss: str, p
     axes.set(xlabel="optimizer steps", ylabel=loss)
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter("{x:g}")
-    axes.tick_params(which="minor", labelsize=8)
+    axes.tick_params(which="both", labelsize=9)
     axes.grid(alpha=0.25, which="both")
     figure.legend(loc="outside right upper", frameon=False, fontsize=9)
     save_figure(figure, path)
 
 
 def _draw_accuracies(found: Sequence[Points], chosen: dict[str, Style], path: Path) -> None:
-    rows = -(-len(found) // COLUMNS)
-    figure, grid = plt.subplots(
-        rows, COLUMNS, figsize=(10, 2.7 * rows), layout="constrained", sharex=True, sharey=True, squeeze=False
-    )
+    figure, grid = _grid(len(found), 2.7)
     for axes, points in zip(grid.flat, found, strict=False):
         shown = points.rows["split"] == "validation"
         axes.plot([0, 1], [0, 1], color="#888888", linewidth=1, linestyle="dashed")
@@ -106,35 +108,30 @@ def _draw_accuracies(found: Sequence[Points], chosen: dict[str, Style], path: Pa
     save_figure(figure, path)
 
 
-def _draw_embeddings(found: Sequence[Points], path: Path) -> None:
-    """Two pictures per encoder: coloured by accuracy and by the first aspect of the task."""
-    pairs_across = COLUMNS // 2
-    rows = -(-len(found) // pairs_across)
-    figure, grid = plt.subplots(rows, COLUMNS, figsize=(10, 2.5 * rows), layout="constrained", squeeze=False)
-    for index, points in enumerate(found):
-        for axes, colouring in zip(grid.flat[2 * index : 2 * index + 2], colourings(points.rows)[:2], strict=True):
-            _scatter(axes, points, colouring)
-            axes.set_title(_plain(points.encoder), fontsize=9)
-            axes.set_xlabel(f"component 1 ({points.variance[0]:.0%})", fontsize=8)
-            axes.set_ylabel(f"component 2 ({points.variance[1]:.0%})", fontsize=8)
-            axes.tick_params(labelsize=7)
-    _remove_unused(grid, 2 * len(found))
+def _draw_embeddings(found: Sequence[Points], which: int, path: Path) -> None:
+    """All encoders, coloured by one of the colourings; encoders see the same networks, so one bar holds for all."""
+    figure, grid = _grid(len(found), 2.5)
+    for axes, points in zip(grid.flat, found, strict=False):
+        colouring = colourings(points.rows)[which]
+        scale = _scale(colouring)
+        axes.scatter(*points.projected.T, c=colouring.values, cmap=scale.cmap, norm=scale.norm, s=6, linewidths=0)
+        axes.set_title(_plain(points.encoder), fontsize=9)
+        axes.set_xlabel(f"component 1 ({points.variance[0]:.0%})", fontsize=8)
+        axes.set_ylabel(f"component 2 ({points.variance[1]:.0%})", fontsize=8)
+        axes.tick_params(labelsize=7)
+    bar = figure.colorbar(scale, ax=grid, aspect=40, label=colouring.name)
+    if colouring.classes:
+        bar.set_ticks(range(len(colouring.classes)), labels=colouring.classes)
+    elif colouring.kind == "cyclic":
+        bar.set_ticks(range(0, 361, 90))
+    _remove_unused(grid, len(found))
     save_figure(figure, path)
 
 
-def _scatter(axes: Axes, points: Points, colouring: Colouring) -> None:
-    palette = ListedColormap(colouring.palette())
+def _scale(colouring: Colouring) -> ScalarMappable:
     count = len(colouring.classes)
-    scale = Normalize(-0.5, count - 0.5) if count else Normalize(colouring.low, colouring.high)
-    drawn = axes.scatter(*points.projected.T, c=colouring.values, cmap=palette, norm=scale, s=5, linewidths=0)
-    bar = axes.figure.colorbar(drawn, ax=axes, pad=0.02)
-    bar.set_label(colouring.name, fontsize=8)
-    if count:
-        every = -(-count // 8)
-        bar.set_ticks(range(0, count, every), labels=colouring.classes[::every])
-    elif colouring.kind == "cyclic":
-        bar.set_ticks(range(0, 361, 90))
-    bar.ax.tick_params(labelsize=7)
+    norm = Normalize(-0.5, count - 0.5) if count else Normalize(colouring.low, colouring.high)
+    return ScalarMappable(norm, ListedColormap(colouring.palette()))
 
 
 def _draw_probes(found: Sequence[Probes], path: Path) -> None:
@@ -173,6 +170,13 @@ def _draw_tiles(axes: Axes, pixels: np.ndarray) -> None:
         image = pixels.reshape(-1, TILE_SIDE, TILE_SIDE).transpose(1, 0, 2).reshape(TILE_SIDE, -1)
     axes.imshow(image, cmap="gray", vmin=0, vmax=255)
     axes.set_axis_off()
+
+
+def _grid(count: int, height: float) -> tuple[Figure, np.ndarray]:
+    """A figure with room for so many panels of so many inches."""
+    columns = min(COLUMNS, count)
+    rows = -(-count // columns)
+    return plt.subplots(rows, columns, figsize=(2.6 * columns, height * rows), layout="constrained", squeeze=False)
 
 
 def _remove_unused(grid: np.ndarray, used: int) -> None:

@@ -35,7 +35,7 @@ class Report:
         missing: what is not there, one item each.
         emulation: the emulation table.
         comparison: a sentence on interactive probing.
-        downstream: tables of properties.
+        downstream, further: tables of properties, of their most telling metrics and of all others.
         loss: what the curves show, with the unit.
         settings: encoders' settings.
         software: versions.
@@ -48,6 +48,7 @@ class Report:
     emulation: Table
     comparison: str
     downstream: tuple[Table, ...]
+    further: tuple[Table, ...]
     loss: str
     curves: tuple[Curve, ...]
     points: tuple[Points, ...]
@@ -75,7 +76,7 @@ def render_page(report: Report) -> str:
         missing=_notice(report.missing),
         emulation=_table(report.emulation),
         comparison=escape(report.comparison),
-        downstream=_downstream(report.downstream),
+        downstream=_downstream(report),
         settings="".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in settings)
         or "<dt>all encoders</dt><dd>as they are by default</dd>",
         software=escape(report.software),
@@ -129,12 +130,12 @@ def _curve_data(curve: Curve) -> dict[str, Any]:
 
 def _row_table(rows: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     tasks, numbers = np.unique(rows["task"], axis=0, return_inverse=True)
-    splits, split_numbers = np.unique(rows["split"], return_inverse=True)
+    splits = list(dict.fromkeys(rows["split"].tolist()))
     return {
         "model": rows["model_id"].tolist(),
         "step": rows["step"].tolist(),
-        "splits": [str(split) for split in splits],
-        "split": split_numbers.tolist(),
+        "splits": splits,
+        "split": [splits.index(split) for split in rows["split"].tolist()],
         "tasks": [f"{task:.1f}°" if rows["task"].ndim == 1 else describe_task(task) for task in tasks],
         "task": numbers.reshape(-1).tolist(),
         "accuracy": _rounded(rows["accuracy"], 3),
@@ -197,10 +198,14 @@ def _notice(missing: Iterable[str]) -> str:
     return f'<aside id="missing"><h2>Not all is there</h2><ul>{items}</ul></aside>' if items else ""
 
 
-def _downstream(tables: Sequence[Table]) -> str:
-    if not tables:
+def _downstream(report: Report) -> str:
+    if not report.downstream:
         return "<p>There are no downstream runs.</p>"
-    return "".join(f"<h3>{escape(table.title)}</h3>{_table(table)}" for table in tables)
+    first, further = (
+        "".join(f"<h3>{escape(table.title)}</h3>{_table(table)}" for table in tables)
+        for tables in (report.downstream, report.further)
+    )
+    return f"{first}<details><summary>Further metrics</summary>{further}</details>" if further else first
 
 
 def _table(table: Table) -> str:

@@ -31,7 +31,7 @@ def render_markdown(report: Report, figures: Sequence[tuple[str, str]]) -> str:
         if report.downstream
         else "There are no downstream runs."
     )
-    for table in report.downstream:
+    for table in (*report.downstream, *report.further):
         parts += [f"### {escape(table.title)}", _table(table)]
     parts.append("## How it was run")
     settings = [f"- {escape(label(encoder))}: {escape(text)}" for encoder, text in report.settings.items()]

@@ -61,7 +61,7 @@ def _decimals(count: int) -> Callable[[float], str]:
 
 
 def _significant(value: float) -> str:
-    return f"{value:.3g}"
+    return f"{value:#.3g}".removesuffix(".")
 
 
 METRICS = {
@@ -96,7 +96,7 @@ def emulation_lines(results: Results) -> Table:
             found = [over_seeds(results.emulation(name), split, metric) for name in encoders]
             columns.append(_column(encoders, found, show, higher_is_better=False))
             if (metric, split) == ("total_variation", "validation"):
-                heads.append((words, "validation, paper"))
+                heads.append((words, "paper"))
                 paper = PAPER_EMULATION.get(results.kind, {})
                 columns.append([_cell(paper.get(name), _decimals(3)) for name in encoders])
     heads += [("cost", "parameters"), ("cost", "ms per step"), ("cost", "seeds")]
@@ -105,14 +105,14 @@ def emulation_lines(results: Results) -> Table:
     meaning = (
         "Means and bootstrapped 95% intervals over seeds. Total variation lies between 0 and 1. The emulated accuracy "
         "gap is the absolute difference between the accuracy of the emulator and that of the network, as a share, "
-        "averaged over networks. Milliseconds per step are those of training, validation included. The paper's numbers "
-        "are those of its own zoo, its full training and 15 seeds."
+        "averaged over networks. The paper's numbers are of the validation split of its own zoo, with its full training "
+        "and 15 seeds. Parameters are those of the encoder; milliseconds per step those of training, validation included."
     )
     return Table("Emulation", meaning, tuple(heads), _lines(encoders, columns))
 
 
-def downstream_tables(results: Results) -> list[Table]:
-    """A table per property and metric, the most telling metric of each property before all others."""
+def downstream_tables(results: Results) -> tuple[list[Table], list[Table]]:
+    """A table of every property's most telling metric, and the tables of all other metrics."""
     properties = dict.fromkeys(run.record["property"] for run in results.runs if run.kind == "downstream")
     known = list(dict.fromkeys(name for name, _ in METRICS))
     ordered = sorted(properties, key=lambda name: (known.index(name) if name in known else len(known), name))
@@ -121,7 +121,7 @@ def downstream_tables(results: Results) -> list[Table]:
         metrics = _metrics_of(results, asked)
         for index, metric in enumerate(metrics):
             (further if index else first).append(_downstream_table(results, asked, metric))
-    return first + further
+    return first, further
 
 
 def _metrics_of(results: Results, asked: str) -> list[str]:

@@ -59,7 +59,7 @@
     });
     drawing.setAttribute("tabindex", "0");
     drawing.setAttribute("role", "application");
-    const track = shape("path", { fill: "none", "stroke-width": 1.5, style: "stroke:var(--ink)", "pointer-events": "none" });
+    const track = shape("path", { fill: "none", "stroke-width": 1.5, style: "stroke:var(--ink)", opacity: 0.7, "pointer-events": "none" });
     const ring = shape("circle", { r: 8, fill: "none", "stroke-width": 2.5, style: "stroke:var(--ink)", visibility: "hidden", "pointer-events": "none" });
     const wanted = rows.splits.indexOf(splitMenu.value);
     const shown = rows.model.map((_, index) => index).filter((index) => wanted < 0 || rows.split[index] === wanted);
