@@ -99,14 +99,14 @@ def emulation_lines(results: Results) -> Table:
                 heads.append((words, "paper"))
                 paper = PAPER_EMULATION.get(results.kind, {})
                 columns.append([_cell(paper.get(name), _decimals(3)) for name in encoders])
-    heads += [("cost", "parameters"), ("cost", "ms per step"), ("cost", "seeds")]
+    heads += [("cost", "parameters"), ("cost", "ms / step"), ("cost", "seeds")]
     costs = [_costs(results.emulation(name)) for name in encoders]
     columns += [list(column) for column in zip(*costs, strict=True)]
     meaning = (
         "Means and bootstrapped 95% intervals over seeds. Total variation lies between 0 and 1. The emulated accuracy "
         "gap is the absolute difference between the accuracy of the emulator and that of the network, as a share, "
-        "averaged over networks. The paper's numbers are of the validation split of its own zoo, with its full training "
-        "and 15 seeds. Parameters are those of the encoder; milliseconds per step those of training, validation included."
+        "averaged over networks. The paper's numbers are of the validation split of its own zoo, after full training, "
+        "with 15 seeds. Parameters are those of the encoder; milliseconds per step, those of training and validation."
     )
     return Table("Emulation", meaning, tuple(heads), _lines(encoders, columns))
 
