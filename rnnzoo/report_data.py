@@ -160,8 +160,8 @@ def _points(run: Run, arrays: Mapping[str, NDArray[Any]]) -> Points:
     kept = _some_models(arrays["model_id"])
     rows = {name: arrays[name][kept] for name in ("split", "model_id", "step", "task", "accuracy")}
     rows["real_accuracy"] = real[kept]
-    drawn = (arrays[name][kept] for name in ("total_variation", "emulated_accuracy"))
-    return Points(run.encoder, run.seed, rows, *drawn, gaps, projected[kept], variance, len(split))
+    variation, emulated = (arrays[name][kept] for name in ("total_variation", "emulated_accuracy"))
+    return Points(run.encoder, run.seed, rows, variation, emulated, gaps, projected[kept], variance, len(split))
 
 
 def _some_models(model_ids: NDArray[np.integer]) -> NDArray[np.intp]:

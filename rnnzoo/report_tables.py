@@ -116,7 +116,8 @@ def downstream_tables(results: Results) -> tuple[list[Table], list[Table]]:
     properties = dict.fromkeys(run.record["property"] for run in results.runs if run.kind == "downstream")
     known = list(dict.fromkeys(name for name, _ in METRICS))
     ordered = sorted(properties, key=lambda name: (known.index(name) if name in known else len(known), name))
-    first, further = [], []
+    first: list[Table] = []
+    further: list[Table] = []
     for asked in ordered:
         metrics = _metrics_of(results, asked)
         for index, metric in enumerate(metrics):
@@ -135,7 +136,8 @@ def _downstream_table(results: Results, asked: str, name: str) -> Table:
     metric = METRICS.get((asked, name), Metric(name, False, _significant))
     groups = {"frozen": "frozen embedding", "supervised": "trained end to end"}
     encoders = [name for name in results.ranking() if any(results.downstream(name, asked, mode) for mode in MODES)]
-    columns, heads = [], []
+    columns: list[list[Cell]] = []
+    heads: list[tuple[str, str]] = []
     for mode in MODES:
         for split in SPLITS:
             heads.append((groups[mode], split))

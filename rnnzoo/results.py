@@ -220,16 +220,18 @@ def _parse(line: str, where: str) -> Run:
     for field, kind in fields.items():
         if not isinstance(record, dict) or field not in record or not isinstance(record[field], kind):
             raise RnnzooError(f"{where} is damaged (field {field!r} is missing or of the wrong type): {remedy}")
-    well_formed = all(
-        isinstance(values, dict) and all(isinstance(value, int | float) for value in values.values())
-        for values in record["metrics"].values()
-    )
-    if not well_formed:
+    if not all(_holds_numbers(values) for values in record["metrics"].values()):
         raise RnnzooError(f"{where} is damaged (field 'metrics' must hold numbers by split and name): {remedy}")
-    if not isinstance(record["zoo"].get("kind"), str):
-        raise RnnzooError(f"{where} is damaged (field 'zoo' names no kind): {remedy}")
+    if not _holds_numbers(record["seconds"]):
+        raise RnnzooError(f"{where} is damaged (field 'seconds' must hold numbers): {remedy}")
+    if not isinstance(record["zoo"].get("kind"), str) or not _holds_numbers(record["zoo"].get("models", {})):
+        raise RnnzooError(f"{where} is damaged (field 'zoo' needs a kind, and models by split): {remedy}")
     name = PurePosixPath(record["run"])
     if name.is_absolute() or ".." in name.parts:
         raise RnnzooError(f"{where} is damaged (field 'run' leaves the results folder): {remedy}")
-    common = (record[field] for field in ("run", "kind", "encoder", "mechanistic", "seed", "metrics"))
-    return Run(*common, record)
+    fields_of_run = ("kind", "encoder", "mechanistic", "seed", "metrics")
+    return Run(record["run"], **{field: record[field] for field in fields_of_run}, record=record)
+
+
+def _holds_numbers(data: Any) -> bool:
+    return isinstance(data, dict) and all(isinstance(value, int | float) for value in data.values())
