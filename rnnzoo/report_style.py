@@ -1,0 +1,71 @@
+"""How a report names, colours and marks encoders, the same in every picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+LABELS = {
+    "constant": "constant z",
+    "truth": "truth as z",
+    "statistics": "layer-wise statistics",
+    "flat": "flattened weights",
+    "transformer": "parameter transformer",
+    "dwsnet": "DWSNet",
+    "graph": "neural graph",
+    "non-interactive": "non-interactive probing",
+    "interactive": "interactive probing",
+    "probe-generator": "probe generator",
+    "rollout-probing": "rollout probing",
+}
+"""What tables and pictures call rnnzoo's own encoders; the first six after the rails are named as in the paper."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How an encoder is drawn. No two of rnnzoo's own share colour and marker, so no picture rests on colour alone.
+
+    Attributes:
+        light, dark: one hue as hexadecimal RGB, for a light and for a dark background.
+        dash: lengths of strokes and gaps in pixels; empty for a solid line.
+        marker: name of a shape.
+    """
+
+    light: str
+    dark: str
+    dash: tuple[int, ...]
+    marker: str
+
+
+# Mechanistic encoders have warm hues and dashed lines, functionalist ones cold hues and solid lines.
+_STYLES = {
+    "constant": Style("#6b7280", "#9aa1ad", (1, 3), "square"),
+    "truth": Style("#20242c", "#e8eaee", (1, 3), "diamond"),
+    "statistics": Style("#c77700", "#f0a33c", (7, 3), "up"),
+    "flat": Style("#d1495b", "#ff8590", (2, 2), "down"),
+    "transformer": Style("#a63a86", "#e58bcb", (9, 3, 2, 3), "cross"),
+    "dwsnet": Style("#8f5a28", "#cf9a63", (5, 2), "square"),
+    "graph": Style("#87801a", "#d3ca4e", (9, 2, 2, 2, 2, 2), "plus"),
+    "non-interactive": Style("#10829b", "#4fc6de", (), "diamond"),
+    "interactive": Style("#1f5fd0", "#79a9ff", (), "circle"),
+    "probe-generator": Style("#3b8a45", "#7fce86", (), "up"),
+    "rollout-probing": Style("#6b3fc0", "#b699ff", (), "star"),
+}
+_OTHERS = (
+    Style("#00695c", "#58d6c2", (3, 1), "hexagon"),
+    Style("#9c4d10", "#ffb26b", (3, 1), "star"),
+    Style("#5a5f9e", "#a9b0f5", (3, 1), "down"),
+    Style("#7a3350", "#f19bb9", (3, 1), "circle"),
+)
+
+
+def styles(encoders: Sequence[str]) -> dict[str, Style]:
+    """A style for every encoder: rnnzoo's own have fixed ones, others take turns, in alphabetical order."""
+    others = sorted(set(encoders) - set(_STYLES))
+    chosen = {name: _OTHERS[index % len(_OTHERS)] for index, name in enumerate(others)}
+    return {name: _STYLES.get(name) or chosen[name] for name in encoders}
+
+
+def label(encoder: str) -> str:
+    """What tables and pictures call an encoder."""
+    return LABELS.get(encoder, encoder)

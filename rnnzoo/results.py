@@ -1,0 +1,237 @@
+"""Finished runs of a benchmark: read them, and aggregate them over seeds."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from rnnzoo.errors import RnnzooError
+
+RUNS_NAME = "runs.jsonl"
+RESAMPLES = 10_000
+CONFIDENCE = 0.95
+RAILS = ("constant", "truth")
+"""Encoders that read nothing from a network; they tell what a loss is worth."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds and its 95% interval, in the unit of the values.
+
+    Attributes:
+        mean: of the seeds.
+        low, high: bounds of the interval; None with a single seed.
+        seeds: how many.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    seeds: int
+
+    def overlaps(self, other: Estimate) -> bool | None:
+        """Whether the intervals share a point; None if one of them has none."""
+        if self.low is None or self.high is None or other.low is None or other.high is None:
+            return None
+        return self.low <= other.high and other.low <= self.high
+
+
+def estimate(values: Iterable[float]) -> Estimate:
+    """Mean and percentile bootstrap interval (Efron 1979) of one value per seed, the same for any order of the seeds.
+
+    Values that are not finite make the mean NaN and leave no interval.
+
+    Raises:
+        ValueError: there are no values.
+    """
+    numbers = np.sort(np.asarray(list(values), dtype=np.float64))
+    if not len(numbers):
+        raise ValueError("an estimate needs at least one value")
+    if not np.isfinite(numbers).all():
+        return Estimate(math.nan, None, None, len(numbers))
+    mean = float(numbers.mean())
+    if len(numbers) == 1:
+        return Estimate(mean, None, None, 1)
+    draws = np.random.Generator(np.random.Philox(key=0)).integers(len(numbers), size=(RESAMPLES, len(numbers)))
+    outside = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(numbers[draws].mean(axis=1), (outside, 1 - outside))
+    return Estimate(mean, float(low), float(high), len(numbers))
+
+
+def _of_paper(mean: float, low: float, high: float) -> Estimate:
+    return Estimate(mean, low, high, 15)
+
+
+PAPER_EMULATION: dict[str, dict[str, Estimate]] = {
+    "formal-languages": {
+        "statistics": _of_paper(0.051, 0.050, 0.053),
+        "flat": _of_paper(0.045, 0.045, 0.046),
+        "transformer": _of_paper(0.043, 0.042, 0.044),
+        "dwsnet": _of_paper(0.046, 0.046, 0.046),
+        "non-interactive": _of_paper(0.023, 0.019, 0.029),
+        "interactive": _of_paper(0.015, 0.008, 0.022),
+    },
+    "smnist": {
+        "statistics": _of_paper(0.039, 0.038, 0.039),
+        "flat": _of_paper(0.024, 0.024, 0.024),
+        "transformer": _of_paper(0.067, 0.067, 0.067),
+        "dwsnet": _of_paper(0.024, 0.023, 0.025),
+        "non-interactive": _of_paper(0.017, 0.016, 0.017),
+        "interactive": _of_paper(0.017, 0.017, 0.018),
+    },
+}
+"""Validation emulation loss, by zoo and encoder (paper section 5.2; system section 7)."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run, as recorded.
+
+    Attributes:
+        name: of the run, and of its folder under `runs`.
+        kind: "emulation" or "downstream".
+        encoder: name or "module:Class".
+        mechanistic: whether the encoder reads weights; None where it does not say, and for the rails.
+        seed: of initial weights and batches.
+        metrics: numbers by split and name.
+        record: everything that was recorded, these fields included.
+    """
+
+    name: str
+    kind: str
+    encoder: str
+    mechanistic: bool | None
+    seed: int
+    metrics: Mapping[str, Mapping[str, float]]
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Results:
+    """The finished runs of one results folder; never empty."""
+
+    folder: Path
+    runs: tuple[Run, ...]
+
+    @property
+    def zoo(self) -> Mapping[str, Any]:
+        """What was recorded of the zoo: its kind, folder, recipe_hash and models by split."""
+        return self.runs[0].record["zoo"]
+
+    @property
+    def kind(self) -> str:
+        """Kind of the zoo."""
+        return str(self.zoo["kind"])
+
+    @property
+    def seeds(self) -> list[int]:
+        """Every seed that some run has."""
+        return sorted({run.seed for run in self.runs})
+
+    def emulation(self, encoder: str) -> list[Run]:
+        """The pre-training runs of an encoder, by seed."""
+        return self._sorted(run for run in self.runs if run.kind == "emulation" and run.encoder == encoder)
+
+    def downstream(self, encoder: str, asked: str, mode: str) -> list[Run]:
+        """The runs of an encoder on a property, "frozen" or "supervised", by seed."""
+        return self._sorted(
+            run
+            for run in self.runs
+            if run.kind == "downstream"
+            and (run.encoder, run.record["property"], run.record["mode"]) == (encoder, asked, mode)
+        )
+
+    def ranking(self) -> list[str]:
+        """Encoders from the best to the worst validation total variation, those without one behind; of the rails the
+        constant comes first and the truth last.
+        """
+
+        def place(encoder: str) -> tuple[int, float, str]:
+            found = over_seeds(self.emulation(encoder), "validation", "total_variation")
+            rank = {"constant": 0, "truth": 2}.get(encoder, 1)
+            return rank, found.mean if found and not math.isnan(found.mean) else math.inf, encoder
+
+        return sorted({run.encoder for run in self.runs}, key=place)
+
+    @staticmethod
+    def _sorted(runs: Iterable[Run]) -> list[Run]:
+        return sorted(runs, key=lambda run: run.seed)
+
+
+def over_seeds(runs: Sequence[Run], split: str, metric: str) -> Estimate | None:
+    """A metric's estimate over the runs that have it; None if none has."""
+    values = [run.metrics[split][metric] for run in runs if metric in run.metrics.get(split, {})]
+    return estimate(values) if values else None
+
+
+def read_results(folder: Path) -> Results:
+    """Read runs.jsonl of a results folder; of two lines for one run the later counts.
+
+    Raises:
+        RnnzooError: there are no runs, or a line is damaged.
+    """
+    path = folder / RUNS_NAME
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise RnnzooError(f"{folder} holds no results ({RUNS_NAME} is missing): `rnnzoo eval` makes them.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise RnnzooError(f"{path} cannot be read ({error}).") from error
+    runs: dict[str, Run] = {}
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            run = _parse(line, f"{path}, line {number}")
+            runs[run.name] = run
+    if not runs:
+        raise RnnzooError(f"{path} holds no finished runs: `rnnzoo eval` makes them.")
+    return Results(folder, tuple(runs.values()))
+
+
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "run": str,
+    "kind": str,
+    "encoder": str,
+    "mechanistic": (bool, type(None)),
+    "seed": int,
+    "profile": str,
+    "config": dict,
+    "zoo": dict,
+    "parameters": int,
+    "seconds": dict,
+    "metrics": dict,
+}
+
+
+def _parse(line: str, where: str) -> Run:
+    remedy = "delete the line and give the `rnnzoo eval` command again; it does only what is missing."
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise RnnzooError(f"{where} is damaged ({error}): {remedy}") from error
+    fields = dict(_FIELDS)
+    if isinstance(record, dict) and record.get("kind") == "downstream":
+        fields |= {"property": str, "mode": str}
+    for field, kind in fields.items():
+        if not isinstance(record, dict) or field not in record or not isinstance(record[field], kind):
+            raise RnnzooError(f"{where} is damaged (field {field!r} is missing or of the wrong type): {remedy}")
+    if not all(_holds_numbers(values) for values in record["metrics"].values()):
+        raise RnnzooError(f"{where} is damaged (field 'metrics' must hold numbers by split and name): {remedy}")
+    if not _holds_numbers(record["seconds"]):
+        raise RnnzooError(f"{where} is damaged (field 'seconds' must hold numbers): {remedy}")
+    if not isinstance(record["zoo"].get("kind"), str) or not _holds_numbers(record["zoo"].get("models", {})):
+        raise RnnzooError(f"{where} is damaged (field 'zoo' needs a kind, and models by split): {remedy}")
+    name = PurePosixPath(record["run"])
+    if name.is_absolute() or ".." in name.parts:
+        raise RnnzooError(f"{where} is damaged (field 'run' leaves the results folder): {remedy}")
+    fields_of_run = ("kind", "encoder", "mechanistic", "seed", "metrics")
+    return Run(record["run"], **{field: record[field] for field in fields_of_run}, record=record)
+
+
+def _holds_numbers(data: Any) -> bool:
+    return isinstance(data, dict) and all(isinstance(value, int | float) for value in data.values())

@@ -1,0 +1,329 @@
+"""The report of a benchmark, from results that never ran."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from browser import BROWSER, DRIVER, Browser, open_browser
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from synthetic_results import LOSSES, write_results
+
+from rnnzoo.errors import RnnzooError
+from rnnzoo.languages import describe_task
+from rnnzoo.report import collect_report, emulation_table, write_report
+from rnnzoo.report_data import principal_components, read_points
+from rnnzoo.report_html import render_page
+from rnnzoo.report_markdown import escape
+from rnnzoo.results import Estimate, Results, estimate, over_seeds, read_results
+
+FEW = ("constant", "truth", "flat", "dwsnet", "interactive", "rollout-probing")
+LARGEST_PAGE = 3_000_000
+needs_browser = pytest.mark.skipif(
+    not (DRIVER.exists() and BROWSER.exists()),
+    reason="opening the page needs Chromium: apt-get install chromium chromium-driver",
+)
+finite = st.floats(-1e3, 1e3)
+
+
+@pytest.fixture(scope="module")
+def languages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results on formal-languages with their report; not to be changed."""
+    folder = write_results(tmp_path_factory.mktemp("results") / "languages", encoders=FEW, seeds=2, models=20)
+    write_report(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results on smnist with their report; not to be changed."""
+    folder = write_results(tmp_path_factory.mktemp("results") / "digits", "smnist", FEW[2:], seeds=1, models=20)
+    write_report(folder)
+    return folder
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """Results of three encoders that a test may damage."""
+    return write_results(tmp_path / "results", encoders=("flat", "dwsnet", "interactive"), seeds=2, models=3)
+
+
+@given(st.lists(finite, min_size=2, max_size=8))
+def test_an_interval_holds_the_mean_and_ignores_the_order_of_seeds(values: list[float]) -> None:
+    found = estimate(values)
+    assert found.low is not None
+    assert found.high is not None
+    slack = 1e-9 * (1 + max(map(abs, values)))
+    assert min(values) - slack <= found.low <= found.mean + slack
+    assert found.mean - slack <= found.high <= max(values) + slack
+    assert found == estimate(reversed(values))
+
+
+@pytest.mark.parametrize("values", [(0.3, 0.1, 0.2), (4.0, 1.0, 2.0, 8.0), (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)])
+def test_the_bootstrap_agrees_with_all_possible_resamples(values: tuple[float, ...]) -> None:
+    means = [float(np.mean(drawn)) for drawn in itertools.product(values, repeat=len(values))]
+    low, high = np.quantile(means, (0.025, 0.975), method="inverted_cdf")
+    found = estimate(values)
+    assert found.low == pytest.approx(low, abs=0.05 * np.std(values))
+    assert found.high == pytest.approx(high, abs=0.05 * np.std(values))
+    assert found.mean == pytest.approx(np.mean(values))
+
+
+def test_one_seed_has_no_interval_and_nothing_finite_is_made_up() -> None:
+    assert estimate([0.5]) == Estimate(0.5, None, None, 1)
+    found = estimate([0.5, float("nan")])
+    assert np.isnan(found.mean)
+    assert found.low is None
+    with pytest.raises(ValueError, match="at least one"):
+        estimate([])
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_principal_components_agree_with_eigenvectors_of_the_covariance(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    z = random.standard_normal((40, 5)) * (3.0, 2.0, 1.0, 0.5, 0.25) @ np.linalg.qr(random.standard_normal((5, 5)))[0]
+    projected, variance = principal_components(z)
+    values, vectors = np.linalg.eigh(np.cov(z.T, bias=True))
+    centred = z - z.mean(axis=0)
+    for number in range(2):
+        expected = centred @ vectors[:, -1 - number]
+        np.testing.assert_allclose(np.abs(projected[:, number]), np.abs(expected), atol=1e-8)
+        assert variance[number] == pytest.approx(values[-1 - number] / values.sum())
+    np.testing.assert_array_equal(principal_components(z)[0], projected)
+
+
+def test_an_embedding_of_one_number_has_an_empty_second_component() -> None:
+    projected, variance = principal_components(np.array([[1.0], [2.0], [4.0]]))
+    np.testing.assert_allclose(projected[:, 1], 0)
+    assert variance == pytest.approx((1, 0))
+
+
+def _spoil(record: dict[str, Any], spoiled: str) -> str:
+    if spoiled == "half a line":
+        return json.dumps(record)[:100]
+    changes = {
+        "no seed": {"seed": None},
+        "no zoo": {"zoo": "formal-languages"},
+        "metrics": {"metrics": {"validation": {"kl": "low"}}},
+        "elsewhere": {"run": "../../elsewhere"},
+        "not an object": {},
+    }
+    return "[1]" if spoiled == "not an object" else json.dumps(record | changes[spoiled])
+
+
+@pytest.mark.parametrize("spoiled", ["half a line", "no seed", "no zoo", "metrics", "elsewhere", "not an object"])
+def test_a_damaged_line_is_named(small: Path, spoiled: str) -> None:
+    path = small / "runs.jsonl"
+    lines = path.read_text().splitlines()
+    lines[2] = _spoil(json.loads(lines[2]), spoiled)
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(RnnzooError, match=r"runs\.jsonl, line 3 is damaged"):
+        read_results(small)
+
+
+def test_without_runs_the_remedy_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RnnzooError, match="rnnzoo eval"):
+        read_results(tmp_path)
+    (tmp_path / "runs.jsonl").write_text("\n")
+    with pytest.raises(RnnzooError, match="no finished runs"):
+        read_results(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["rows.npz", "probes.npz", "curve.json"])
+def test_a_damaged_file_of_a_run_is_named(small: Path, name: str) -> None:
+    path = small / "runs" / "emulation" / "interactive" / "seed-0" / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(RnnzooError, match=f"{re.escape(str(path))} is damaged"):
+        collect_report(read_results(small))
+
+
+def _set_losses(folder: Path, losses: dict[str, list[float]]) -> Results:
+    """Change the validation total variation of encoders, seed by seed."""
+    path = folder / "runs.jsonl"
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    for record in records:
+        if record["kind"] == "emulation" and record["encoder"] in losses:
+            record["metrics"]["validation"]["total_variation"] = losses[record["encoder"]][record["seed"]]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return read_results(folder)
+
+
+def test_the_table_ranks_marks_the_best_and_sets_rails_apart(tmp_path: Path) -> None:
+    encoders = ("truth", "flat", "interactive", "constant", "dwsnet")
+    folder = write_results(tmp_path / "results", encoders=encoders, seeds=2, models=2)
+    results = _set_losses(folder, {"flat": [0.03, 0.03], "interactive": [0.05, 0.05], "dwsnet": [0.04, 0.04]})
+    table = collect_report(results).emulation
+    assert [line.encoder for line in table.lines] == ["constant", "flat", "dwsnet", "interactive", "truth"]
+    assert [line.rail for line in table.lines] == [True, False, False, False, True]
+    assert [line.cells[0].best for line in table.lines] == [False, True, False, False, False]
+    paper = table.heads.index(("total variation ↓", "paper"))
+    assert [line.cells[paper].text for line in table.lines][1:4] == ["0.045", "0.046", "0.015"]
+
+
+@pytest.mark.parametrize(
+    ("interactive", "flat", "told"),
+    [
+        ([0.02, 0.03], [0.04, 0.05], "is below .* do not overlap"),
+        ([0.02, 0.05], [0.04, 0.06], "is below .* overlap"),
+        ([0.07, 0.08], [0.04, 0.06], "is above .* do not overlap"),
+    ],
+)
+def test_the_sentence_on_interactive_probing_follows_the_intervals(
+    small: Path, interactive: list[float], flat: list[float], told: str
+) -> None:
+    results = _set_losses(small, {"interactive": interactive, "flat": flat, "dwsnet": [0.9, 0.9]})
+    sentence = collect_report(results).comparison
+    assert re.search(told, sentence)
+    assert ("do not overlap" in sentence) == ("do not overlap" in told)
+    assert "flattened weights" in sentence
+
+
+def test_a_single_seed_or_a_missing_encoder_allows_no_verdict(tmp_path: Path) -> None:
+    folder = write_results(tmp_path / "one", encoders=("flat", "interactive"), seeds=1, models=2)
+    assert "single seed" in collect_report(read_results(folder)).comparison
+    folder = write_results(tmp_path / "other", encoders=("flat",), seeds=2, models=2)
+    assert "no emulation run of interactive probing" in collect_report(read_results(folder)).comparison
+
+
+def test_what_the_profile_shrinks_is_told(languages: Path) -> None:
+    differences = " ".join(collect_report(read_results(languages)).introduction)
+    for told in ("optimizer steps: 1,000 (paper: 100,000)", "384 networks (paper: 1,000)", "2 seeds (paper: 15)"):
+        assert told in differences
+    for told in ("(paper: 256)", "z enters: every (paper: first)", "seeds 0, 1", "Intel(R) Xeon(R)"):
+        assert told in differences
+    assert "weight decay" not in differences
+
+
+def test_partial_results_give_a_report_that_says_what_is_missing(small: Path) -> None:
+    path = small / "runs.jsonl"
+    lines = path.read_text().splitlines()
+    gone = {"emulation/interactive/seed-1", "downstream/flat/task/supervised/seed-0"}
+    path.write_text("".join(line + "\n" for line in lines if json.loads(line)["run"] not in gone))
+    (small / "runs/emulation/dwsnet/seed-1/rows.npz").unlink()
+    failed = small / "runs/emulation/interactive/seed-1/error.txt"
+    failed.write_text("Traceback\nValueError: <z> is not finite\n")
+    page = write_report(small).read_text()
+    for told in (
+        "interactive probing, emulation: seed 1.",
+        "flattened weights, task, supervised: seed 0.",
+        "emulation/interactive/seed-1: ValueError: &lt;z&gt; is not finite",
+        "runs/emulation/dwsnet/seed-1/rows.npz",
+    ):
+        assert told in page
+    assert "interactive probing, emulation: seed 1." in (small / "report.md").read_text()
+
+
+def test_downstream_runs_alone_give_a_report(small: Path) -> None:
+    path = small / "runs.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("".join(line + "\n" for line in lines if json.loads(line)["kind"] == "downstream"))
+    assert "cannot be compared" in write_report(small).read_text()
+
+
+def test_all_tables_hold_the_means_of_the_runs(languages: Path) -> None:
+    results = read_results(languages)
+    report = collect_report(results)
+    for line in report.emulation.lines:
+        found = over_seeds(results.emulation(line.encoder), "validation", "total_variation")
+        assert found is not None
+        assert float(line.cells[0].text) == pytest.approx(found.mean, abs=5e-5)
+    task = next(table for table in report.downstream if table.title.startswith("task"))
+    flat = next(line for line in task.lines if line.encoder == "flat")
+    columns = itertools.product(("frozen", "supervised"), ("validation", "ood_test"))
+    for cell, (mode, split) in zip(flat.cells, columns, strict=True):
+        values = [run.metrics[split]["exact"] for run in results.downstream("flat", "task", mode)]
+        assert float(cell.text) == pytest.approx(np.mean(values), abs=5e-4)
+    assert "higher is better" in task.meaning
+
+
+def test_markdown_shows_pictures_that_exist(languages: Path) -> None:
+    pictures = re.findall(r"!\[.*\]\((.*)\)", (languages / "report.md").read_text())
+    assert len(pictures) == 5
+    assert all((languages / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
+
+
+def test_markdown_tables_keep_their_shape(languages: Path) -> None:
+    rows = [line for line in (languages / "report.md").read_text().splitlines() if line.startswith("| ")]
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {12, 6}
+
+
+def test_names_cannot_become_markup(tmp_path: Path) -> None:
+    evil = "package:</script><img src=x onerror=alert(1)>[red]|`*"
+    folder = write_results(tmp_path / "results", encoders=("flat", "interactive"), seeds=2, models=2)
+    path = folder / "runs.jsonl"
+    path.write_text(path.read_text().replace('"encoder": "flat"', f'"encoder": {json.dumps(evil)}'))
+    page = write_report(folder).read_text()
+    assert "<img" not in page
+    assert page.count("</script>") == 2
+    markdown = (folder / "report.md").read_text()
+    assert escape(evil) in markdown
+    assert "<img" not in markdown.replace(r"\<img", "")
+    shown = Console(width=400, file=io.StringIO())
+    shown.print(emulation_table(folder))
+    assert evil in shown.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_the_page_stays_small(tmp_path: Path) -> None:
+    folder = write_results(tmp_path / "results", encoders=tuple(LOSSES), seeds=3, models=112)
+    results = read_results(folder)
+    points = read_points(results)
+    assert {(found.encoder, found.seed) for found in points} == set(itertools.product(LOSSES, range(3)))
+    assert all(len(found.total_variation) <= 2000 < found.rows_in_all for found in points)
+    assert len(render_page(collect_report(results)).encode()) < LARGEST_PAGE
+
+
+@needs_browser
+def test_the_page_works_in_a_browser(languages: Path, digits: Path, tmp_path: Path) -> None:
+    with open_browser(tmp_path) as browser:
+        _check_page(browser, languages, "rollout-probing", describe_task)
+        _check_page(browser, digits, "rollout-probing", lambda task: f"{task:.1f}°")
+        browser.run("arguments[0].focus()", browser.run("return document.querySelector('#embedding svg')"))
+        browser.press("\ue014")
+        assert "model " in _tooltip(browser)
+
+
+def _check_page(browser: Browser, folder: Path, encoder: str, describe: Callable[[Any], str]) -> None:
+    """No complaint, no request, every menu works, and a hover tells the network under the mouse."""
+    page = folder / "report.html"
+    browser.open(page)
+    change = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('change'))"
+    menus = (
+        "return [...document.querySelectorAll('select')].map((menu) => [menu, [...menu.options].map((o) => o.value)])"
+    )
+    for menu, values in browser.run(menus):
+        for value in [*values, values[0]]:
+            browser.run(change, menu, value)
+    assert browser.run("return document.querySelectorAll('.multiples figure').length") >= 4
+    assert browser.run("return document.querySelectorAll('.probe').length") > 0
+    labels = browser.run("return [...document.querySelector('#embedding select').options].map((o) => o.textContent)")
+    chosen = browser.run("return document.querySelector('#embedding select')")
+    values = browser.run("return [...document.querySelector('#embedding select').options].map((o) => o.value)")
+    browser.run(change, chosen, values[labels.index("rollout probing")])
+    with np.load(folder / "runs" / "emulation" / encoder / "seed-0" / "rows.npz") as rows:
+        # A point that no other covers, so that it is the one under the mouse.
+        points = principal_components(rows["z"])[0]
+        apart = np.linalg.norm((points[:, None] - points[None]) / np.ptp(points, axis=0), axis=-1) + np.eye(len(points))
+        point = int(apart.min(axis=1).argmax())
+        browser.point_at(f'#embedding [data-point="{point}"]')
+        told = _tooltip(browser)
+        assert f"model {rows['model_id'][point]}, step {rows['step'][point]:,} ({rows['split'][point]})" in told
+        assert f"task {describe(rows['task'][point])}" in told
+        assert f"accuracy {rows['accuracy'][point]:.3f}" in told
+    assert browser.log("browser") == []
+    events = [json.loads(entry["message"])["message"] for entry in browser.log("performance")]
+    sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    address = page.resolve().as_uri()
+    assert {request["request"]["url"] for request in sent if request["documentURL"] == address} == {address}
+
+
+def _tooltip(browser: Browser) -> str:
+    return browser.run("const t = document.querySelector('.tooltip'); return t.hidden ? '' : t.innerText")
