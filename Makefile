@@ -4,10 +4,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install demo test check wheel clean
+EVAL_ZOO ?= zoos/formal-languages-quick
+EVAL_RESULTS ?= results/formal-languages-quick
+
+.PHONY: help install demo eval test check wheel clean
 
 help:
 	@echo "make demo     build two tiny zoos, verify them, load them with datasets, draw them (a few minutes)"
+	@echo "make eval     build a zoo of some hundred networks and compare all encoders on it (minutes)"
 	@echo "make test     run the tests"
 	@echo "make check    ruff and mypy"
 	@echo "make install  create $(VENV) with rnnzoo and its tools in it"
@@ -30,6 +34,12 @@ demo: install
 		$(BIN)/rnnzoo verify demo/$$zoo && $(BIN)/python docs/demo.py demo/$$zoo && \
 		$(BIN)/rnnzoo show demo/$$zoo --plot demo/$$zoo.png || exit 1; \
 	done
+
+# Recorded rollouts are what emulation learns from: forty per snapshot are plenty for so short a training.
+eval: install
+	$(BIN)/rnnzoo build formal-languages --scale small --models 384 --set rollouts.evaluated=200 \
+		--set rollouts.recorded=40 --workers 2 --out $(EVAL_ZOO)
+	$(BIN)/rnnzoo eval $(EVAL_ZOO) --profile quick --out $(EVAL_RESULTS)
 
 test: install
 	$(BIN)/python -m pytest

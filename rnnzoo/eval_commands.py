@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,9 @@ MOST_DEFAULT_WORKERS = 8
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False),
               help="Results; by default results/ZOO-PROFILE. What is there is kept and not done again.")  # fmt: skip
 @click.option("--workers", type=int, help="Processes on the CPU that share the cores; by default one per core.")
-@click.option("--gpus", type=int, help="Run on so many GPUs of this machine; by default all there are.")
+@click.option("--gpus", type=int, help="Run on so many GPUs; by default all of this machine.")
+@click.option("--ray", metavar="auto|ADDRESS",
+              help="Run on a Ray cluster (docs/clusters.md); ZOO and --out must be on a disk all nodes share.")  # fmt: skip
 def eval_command(
     zoo: str,
     encoders: str,
@@ -52,6 +55,7 @@ def eval_command(
     out: Path | None,
     workers: int | None,
     gpus: int | None,
+    ray: str | None,
 ) -> None:
     """Compare weight encoders on ZOO: emulation, downstream properties, and a report.
 
@@ -76,7 +80,15 @@ def eval_command(
     try:
         with EvaluationProgress() as progress:
             outcome = run_benchmark(
-                zoo, folder, config, chosen, _seeds(seeds), _executor(workers, gpus), progress, asked, not no_supervised
+                zoo,
+                folder,
+                config,
+                chosen,
+                _seeds(seeds),
+                _executor(workers, gpus, ray),
+                progress,
+                asked,
+                not no_supervised,
             )
     except KeyboardInterrupt:
         click.echo(f"Stopped. Finished runs are kept in {folder}; give the same command again to go on.", err=True)
@@ -140,8 +152,8 @@ def _seeds(text: str) -> list[int]:
     return seeds
 
 
-def _executor(workers: int | None, gpus: int | None) -> Execute:
-    """What does the jobs: GPUs if there are any and nothing else is said, else processes on the CPU."""
+def _executor(workers: int | None, gpus: int | None, ray: str | None) -> Execute:
+    """What does the jobs: a Ray cluster if one is named, else GPUs if there are any, else processes on the CPU."""
     import torch
 
     if gpus is not None and workers is not None:
@@ -150,17 +162,35 @@ def _executor(workers: int | None, gpus: int | None) -> Execute:
         raise UsageError(f"--gpus {gpus} is impossible: give at least 1, or leave it out.")
     if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers} is impossible: give at least 1.")
+    if ray is not None:
+        return partial(_on_ray, address=ray, gpus=gpus, workers=workers)
     if workers is None and (gpus or torch.cuda.device_count()):
         environments = gpu_environments(gpus or torch.cuda.device_count())
     else:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         count = workers or min(cores, MOST_DEFAULT_WORKERS)
         environments = [{**variables, "CUDA_VISIBLE_DEVICES": ""} for variables in cpu_environments(count, cores)]
+    return partial(_in_processes, environments=environments)
 
-    def execute(work: Work, jobs: Sequence[Job], log_folder: Path, listener: Listener) -> list[FailedJob]:
-        return run_in_processes(work, jobs, environments, log_folder, listener)
 
-    return execute
+def _in_processes(
+    work: Work, jobs: Sequence[Job], log_folder: Path, listener: Listener, environments: Sequence[Mapping[str, str]]
+) -> list[FailedJob]:
+    return run_in_processes(work, jobs, environments, log_folder, listener)
+
+
+def _on_ray(
+    work: Work,
+    jobs: Sequence[Job],
+    log_folder: Path,
+    listener: Listener,
+    address: str,
+    gpus: int | None,
+    workers: int | None,
+) -> list[FailedJob]:
+    from rnnzoo.ray_jobs import run_on_ray
+
+    return run_on_ray(work, jobs, address, log_folder, listener, gpus, workers)
 
 
 def _assignment(text: str) -> tuple[str, Any]:
