@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnzoo.environment import device_kinds, numeric_versions, versions
 from rnnzoo.errors import UsageError
 from rnnzoo.generation.engines import Engine, find_engine
-from rnnzoo.generation.environment import device_kinds, numeric_versions, versions
 from rnnzoo.generation.families import family_of
 from rnnzoo.generation.population import Population
 from rnnzoo.generation.recipes import Recipe, recipe_from_dict

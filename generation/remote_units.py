@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rnnzoo.environment import versions
 from rnnzoo.errors import UsageError
-from rnnzoo.generation.environment import versions
 from rnnzoo.generation.plan import Plan, Unit, plan_path, read_plan
 from rnnzoo.generation.unit_store import UnitStore
 from rnnzoo.generation.units import open_session

@@ -42,7 +42,7 @@ MOST_DEFAULT_WORKERS = 8
 @click.option("--workers", type=int, help="Processes on the CPU that share the cores; by default one per core.")
 @click.option("--gpus", type=int, help="Run on so many GPUs; by default all of this machine.")
 @click.option("--ray", metavar="auto|ADDRESS",
-              help="Run on a Ray cluster (docs/clusters.md); ZOO and --out must be on a disk all nodes share.")  # fmt: skip
+              help="Run on a Ray cluster (docs/clusters.md); all nodes must share ZOO and --out.")  # fmt: skip
 def eval_command(
     zoo: str,
     encoders: str,

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from rnnzoo.cli import cli
+from rnnzoo.environment import device_kinds
 from rnnzoo.errors import UsageError
 from rnnzoo.generation.engines.reference import ReferenceEngine
-from rnnzoo.generation.environment import device_kinds
 from rnnzoo.generation.rebuild import LAST_JUDGED_STEP, RELATIVE_TOLERANCE, rebuild
 from rnnzoo.generation.recipes import Recipe
 from rnnzoo.manifest import canonical_sha256, read_manifest
