@@ -52,7 +52,7 @@ class DownstreamConfig:
 DOWNSTREAM_PROFILES = {
     "paper": DownstreamConfig(),
     "standard": DownstreamConfig(supervised_steps=5000),
-    "quick": DownstreamConfig(frozen_steps=1000, supervised_steps=300),
+    "quick": DownstreamConfig(frozen_steps=1000, supervised_steps=150),
 }
 """By the names of the emulation profiles."""
 

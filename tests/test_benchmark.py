@@ -258,3 +258,17 @@ def test_the_command_runs_on_worker_processes(built_folder: Path, tmp_path: Path
     assert "12 runs, 0 of them new" in again.stdout
     wrong = subprocess.run([*command, "--seeds", "x"], capture_output=True, text=True, timeout=120)
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+
+
+def test_the_page_names_the_profiles_as_they_are() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "benchmark.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    assert [row[0].strip("`") for row in rows] == ["quick", "standard", "paper"]
+    for name, steps, networks, rate, emulator, enters, supervised in rows:
+        config = BenchmarkConfig.of_profile(name.strip("`"))
+        assert f"{config.emulation.steps:,}" == steps
+        assert config.emulation.rows_per_step == int(networks)
+        assert config.emulation.learning_rate == float(rate)
+        assert f"{config.emulation.layers} x {config.emulation.hidden_size}" == emulator
+        assert f"{config.emulation.z_enters} input" == enters
+        assert f"{config.downstream.supervised_steps:,}" == supervised
