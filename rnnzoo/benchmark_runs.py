@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from rnnzoo.benchmark_plan import REQUIRED_SPLITS, BenchmarkPlan, read_plan, run
 from rnnzoo.downstream import is_seen_half, train_end_to_end, train_on_embeddings
 from rnnzoo.emulated_performance import emulated_accuracy
 from rnnzoo.emulation import EmulationTraining, evaluate
+from rnnzoo.emulation_checkpoints import CHECKPOINT_NAME, train_with_checkpoints
 from rnnzoo.emulation_data import EmulationData, load_data
 from rnnzoo.encoders import Encoder, build_encoder, embed_rows, find_encoder, load_encoder, save_encoder
 from rnnzoo.environment import processor_name, versions
@@ -29,8 +29,6 @@ from rnnzoo.jobs import Progress
 from rnnzoo.properties import Property, properties_of
 from rnnzoo.zoo import load
 
-CURVE_POINTS = 10
-CHECKPOINT_EVERY_SECONDS = 30.0
 SHOWN_PROBES = 3
 RECORD_NAME, ERROR_NAME = "record.json", "error.txt"
 
@@ -93,7 +91,7 @@ class BenchmarkRuns:
             return
         folder.mkdir(parents=True, exist_ok=True)
         training = EmulationTraining(self.train, encoder_name, self.config.emulation, seed, self.device, settings)
-        curve = _train_with_checkpoints(training, self.tests["validation"], folder, progress)
+        curve = train_with_checkpoints(training, self.tests["validation"], folder, progress)
         began = time.perf_counter()
         metrics, rows = {}, []
         for split, data in self.tests.items():
@@ -116,7 +114,7 @@ class BenchmarkRuns:
             "seconds": {"training": curve["seconds"], "evaluation": time.perf_counter() - began},
         }
         write_json(folder / RECORD_NAME, {"run": run_name("emulation", encoder_name, seed), **record})
-        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+        (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
         (folder / ERROR_NAME).unlink(missing_ok=True)
 
     def predict_from_embeddings(
@@ -240,51 +238,6 @@ class BenchmarkRuns:
         folder = run_folder(self.folder, name)
         write_json(folder / RECORD_NAME, {"run": name, **record})
         (folder / ERROR_NAME).unlink(missing_ok=True)
-
-
-def _train_with_checkpoints(
-    training: EmulationTraining, validation: EmulationData, folder: Path, progress: Progress
-) -> dict[str, Any]:
-    """Train to the end, from the last checkpoint if there is one; returns the curve and the seconds it took."""
-    checkpoint, curve_path = folder / "checkpoint.safetensors", folder / "curve.json"
-    curve: dict[str, Any] = {"step": [], "loss": [], "validation_step": [], "validation_loss": [], "seconds": 0.0}
-    steps = training.config.steps
-    if checkpoint.exists() and curve_path.exists():
-        training.restore(checkpoint)
-        curve = _curve_until(json.loads(curve_path.read_text(encoding="utf-8")), training.step)
-    began, before = time.perf_counter(), curve["seconds"]
-    last_saved = began
-    pending: list[float] = []
-    points = sorted({max(1, steps * (i + 1) // CURVE_POINTS) for i in range(CURVE_POINTS)})
-    every = max(1, steps // 100)
-    while training.step < steps:
-        until = min(*(p for p in points if p > training.step), (training.step // every + 1) * every, steps)
-        training.losses.clear()
-        training.run(until, progress)
-        pending += training.losses
-        curve["step"].append(training.step)
-        curve["loss"].append(float(np.mean(pending)))
-        pending.clear()
-        if training.step in points:
-            losses = evaluate(training.encoder, training.emulator, validation, rollouts=1)
-            curve["validation_step"].append(training.step)
-            curve["validation_loss"].append(float(losses[training.config.loss].mean()))
-        now = time.perf_counter()
-        if now - last_saved > CHECKPOINT_EVERY_SECONDS or training.step == steps:
-            curve["seconds"] = before + now - began
-            write_json(curve_path, curve)
-            training.save(checkpoint)
-            last_saved = now
-    return curve
-
-
-def _curve_until(curve: dict[str, Any], step: int) -> dict[str, Any]:
-    """A curve without what lies beyond the checkpoint that a run goes on from."""
-    kept: dict[str, Any] = {"seconds": curve["seconds"]}
-    for steps, values in (("step", "loss"), ("validation_step", "validation_loss")):
-        count = sum(at <= step for at in curve[steps])
-        kept |= {steps: curve[steps][:count], values: curve[values][:count]}
-    return kept
 
 
 def _write_probes(encoder: Encoder, validation: EmulationData, folder: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rnnzoo import benchmark_runs
+from rnnzoo import emulation_checkpoints
 from rnnzoo.benchmark import Outcome, run_benchmark
 from rnnzoo.benchmark_plan import BenchmarkConfig, run_name
 from rnnzoo.encoders import Context, Encoder, Rows, load_encoder
@@ -142,7 +142,7 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(
             if done == 4:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(benchmark_runs, "CHECKPOINT_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(emulation_checkpoints, "CHECKPOINT_EVERY_SECONDS", 0.0)
     folder = tmp_path / "results"
     with pytest.raises(KeyboardInterrupt):
         run(built_folder, folder, ["non-interactive"], Stops(), supervised=False)
