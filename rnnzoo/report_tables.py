@@ -17,7 +17,7 @@ DASH = "\u2013"
 
 @dataclass(frozen=True)
 class Cell:
-    """One number: its text, its interval if it has one, and whether no encoder but a rail does better."""
+    """One number: its text, its interval if it has one, and whether no encoder but a rail shows a better one."""
 
     text: str
     interval: str = ""
@@ -162,14 +162,17 @@ def _costs(runs: Sequence[Run]) -> tuple[Cell, Cell, Cell]:
 def _column(
     encoders: Sequence[str], found: Sequence[Estimate | None], show: Callable[[float], str], higher_is_better: bool
 ) -> list[Cell]:
-    """Cells with the best of the encoders marked; rails do not compete."""
+    """Cells with the best of the encoders marked, and those that show the same number; rails do not compete."""
     means = {
         name: value.mean
         for name, value in zip(encoders, found, strict=True)
         if value and name not in RAILS and not math.isnan(value.mean)
     }
-    best = (max if higher_is_better else min)(means, key=means.__getitem__) if len(means) > 1 else None
-    return [_cell(value, show, name == best) for name, value in zip(encoders, found, strict=True)]
+    best = show((max if higher_is_better else min)(means.values())) if means else ""
+    equal = {name for name, mean in means.items() if show(mean) == best}
+    if len(equal) == len(means):
+        equal = set()
+    return [_cell(value, show, name in equal) for name, value in zip(encoders, found, strict=True)]
 
 
 def _cell(value: Estimate | None, show: Callable[[float], str], best: bool = False) -> Cell:

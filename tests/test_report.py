@@ -169,6 +169,16 @@ def test_the_table_ranks_marks_the_best_and_sets_rails_apart(tmp_path: Path) -> 
     assert [line.cells[paper].text for line in table.lines][1:4] == ["0.045", "0.046", "0.015"]
 
 
+def test_encoders_that_show_the_same_number_are_equally_good(small: Path) -> None:
+    def marked(losses: dict[str, list[float]]) -> set[str]:
+        table = collect_report(_set_losses(small, losses)).emulation
+        return {line.encoder for line in table.lines if line.cells[0].best}
+
+    same = [0.04, 0.04]
+    assert marked({"flat": same, "dwsnet": same, "interactive": [0.05, 0.05]}) == {"flat", "dwsnet"}
+    assert marked({"flat": same, "dwsnet": same, "interactive": same}) == set()
+
+
 @pytest.mark.parametrize(
     ("interactive", "flat", "told"),
     [
