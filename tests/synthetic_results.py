@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rnnzoo.emulation import PROFILES
+from rnnzoo.emulation import EmulationConfig
 
+CONFIG = EmulationConfig(
+    profile="quick",
+    steps=1000,
+    learning_rate=3e-3,
+    schedule="one-cycle",
+    clip_norm=1.0,
+    hidden_size=64,
+    z_enters="every",
+)
 LOSSES = {
     "constant": 0.071,
     "truth": 0.017,
@@ -56,7 +66,7 @@ def write_results(
 
 
 def _common(kind: str, run_kind: str, encoder: str, seed: int, details: tuple[str, ...]) -> dict[str, Any]:
-    config = PROFILES["quick"].__dict__ | {"encoder_settings": {"probes": 8} if encoder in PROBING else {}}
+    config = asdict(CONFIG) | {"encoder_settings": {"probes": 8} if encoder in PROBING else {}}
     return {
         "run": "/".join((run_kind, encoder.replace(":", "_").replace("/", "_"), *details, f"seed-{seed}")),
         "kind": run_kind,
