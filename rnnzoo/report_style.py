@@ -37,19 +37,20 @@ class Style:
     marker: str
 
 
-# Mechanistic encoders have warm hues and dashed lines, functionalist ones cold hues and solid lines.
-_STYLES = {
-    "constant": Style("#6b7280", "#9aa1ad", (1, 3), "square"),
-    "truth": Style("#20242c", "#e8eaee", (1, 3), "diamond"),
-    "statistics": Style("#c77700", "#f0a33c", (7, 3), "up"),
-    "flat": Style("#d1495b", "#ff8590", (2, 2), "down"),
-    "transformer": Style("#a63a86", "#e58bcb", (9, 3, 2, 3), "cross"),
-    "dwsnet": Style("#8f5a28", "#cf9a63", (5, 2), "square"),
-    "graph": Style("#87801a", "#d3ca4e", (9, 2, 2, 2, 2, 2), "plus"),
-    "non-interactive": Style("#10829b", "#4fc6de", (), "diamond"),
-    "interactive": Style("#1f5fd0", "#79a9ff", (), "circle"),
-    "probe-generator": Style("#3b8a45", "#7fce86", (), "up"),
-    "rollout-probing": Style("#6b3fc0", "#b699ff", (), "star"),
+# Mechanistic encoders have dashed lines, functionalist ones solid lines, rails dotted ones. The colours were searched
+# for the largest smallest distance between any two, with normal vision and with each of its three deficiencies.
+STYLES = {
+    "constant": Style("#474e5c", "#7c8492", (1, 3), "square"),
+    "truth": Style("#10141c", "#e8eaee", (1, 3), "diamond"),
+    "statistics": Style("#f2440c", "#c07408", (7, 3), "up"),
+    "flat": Style("#b8003a", "#d9484e", (2, 2), "down"),
+    "transformer": Style("#790085", "#fa61b5", (9, 3, 2, 3), "cross"),
+    "dwsnet": Style("#983205", "#d99a88", (5, 2), "square"),
+    "graph": Style("#6ea22e", "#f8dc4f", (9, 2, 2, 2, 2, 2), "plus"),
+    "non-interactive": Style("#2a98b2", "#00ccff", (), "diamond"),
+    "interactive": Style("#5b55c3", "#547cf4", (), "circle"),
+    "probe-generator": Style("#147049", "#b5ffa0", (), "up"),
+    "rollout-probing": Style("#3b0999", "#b04fc0", (), "star"),
 }
 _OTHERS = (
     Style("#00695c", "#58d6c2", (3, 1), "hexagon"),
@@ -61,9 +62,9 @@ _OTHERS = (
 
 def styles(encoders: Sequence[str]) -> dict[str, Style]:
     """A style for every encoder: rnnzoo's own have fixed ones, others take turns, in alphabetical order."""
-    others = sorted(set(encoders) - set(_STYLES))
+    others = sorted(set(encoders) - set(STYLES))
     chosen = {name: _OTHERS[index % len(_OTHERS)] for index, name in enumerate(others)}
-    return {name: _STYLES.get(name) or chosen[name] for name in encoders}
+    return {name: STYLES.get(name) or chosen[name] for name in encoders}
 
 
 def label(encoder: str) -> str:

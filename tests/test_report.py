@@ -24,6 +24,7 @@ from rnnzoo.report import collect_report, emulation_table, write_report
 from rnnzoo.report_data import principal_components, read_points
 from rnnzoo.report_html import render_page
 from rnnzoo.report_markdown import escape
+from rnnzoo.report_style import STYLES
 from rnnzoo.results import Estimate, Results, estimate, over_seeds, read_results
 
 FEW = ("constant", "truth", "flat", "dwsnet", "interactive", "rollout-probing")
@@ -264,6 +265,48 @@ def test_markdown_shows_pictures_that_exist(languages: Path) -> None:
 def test_markdown_tables_keep_their_shape(languages: Path) -> None:
     rows = [line for line in (languages / "report.md").read_text().splitlines() if line.startswith("| ")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {12, 6}
+
+
+def test_the_table_fits_a_terminal(languages: Path) -> None:
+    shown = Console(width=80, file=io.StringIO())
+    shown.print(emulation_table(languages))
+    text = shown.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in text
+    found = over_seeds(read_results(languages).emulation("flat"), "validation", "total_variation")
+    assert found is not None
+    for value in (found.mean, found.low, found.high):
+        assert f"{value:.4f}" in text
+
+
+# Simulated at full strength, on linear RGB (Machado, Oliveira and Fernandes 2009).
+COLOUR_VISIONS = {
+    "normal": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
+}
+TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+
+
+def _linear(colour: str) -> np.ndarray:
+    channels = np.array([int(colour[start : start + 2], 16) for start in (1, 3, 5)]) / 255
+    return np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+
+
+def _lab(linear: np.ndarray) -> np.ndarray:
+    x, y, z = np.cbrt(TO_XYZ @ np.clip(linear, 0.001, 1) / (0.9505, 1, 1.089))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize(("shade", "background"), [("light", "#ffffff"), ("dark", "#14171c")])
+@pytest.mark.parametrize("vision", COLOUR_VISIONS)
+def test_any_colour_vision_tells_encoders_apart(shade: str, background: str, vision: str) -> None:
+    colours = [_linear(getattr(style, shade)) for style in STYLES.values()]
+    seen = [_lab(np.array(COLOUR_VISIONS[vision]) @ colour) for colour in colours]
+    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 12
+    for colour in colours:
+        darker, lighter = sorted((TO_XYZ[1] @ colour, TO_XYZ[1] @ _linear(background)))
+        assert (lighter + 0.05) / (darker + 0.05) >= 3
 
 
 def test_names_cannot_become_markup(tmp_path: Path) -> None:

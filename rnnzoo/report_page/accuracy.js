@@ -36,7 +36,7 @@
       if (rows.split[index] === number && real !== null && emulated !== null)
         dots += `M${px(real).toFixed(1)} ${py(emulated).toFixed(1)}h0`;
     });
-    const pen = { "stroke-width": 4, "stroke-linecap": "round", "stroke-opacity": 0.5, fill: "none" };
+    const pen = { "stroke-width": 4, "stroke-linecap": "round", "stroke-opacity": 0.6, fill: "none" };
     drawing.append(shape("path", { d: dots, ...pen, style: `stroke:${colour(points.encoder)}` }));
     const gap = points.gaps[split];
     const told = gap === null || gap === undefined ? "gap unknown" : `gap ${gap.toFixed(3)}`;

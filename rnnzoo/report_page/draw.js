@@ -47,6 +47,7 @@ function logTicks(low, high) {
       const tick = factor * 10 ** power;
       if (tick >= low && tick <= high) ticks.push(tick);
     }
+  if (ticks.length < 3) return niceTicks(low, high, 5).filter((tick) => tick > 0);
   return ticks.length > 9 ? ticks.filter((tick) => /^[^1-9]*[125]/.test(tick.toPrecision(1))) : ticks;
 }
 
