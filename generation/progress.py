@@ -82,16 +82,18 @@ class TerminalReporter:
         self._models = self._steps = self._finished = 0
 
     def __enter__(self) -> TerminalReporter:
-        self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        if self._progress.live.is_started:
+            self._progress.stop()
 
     def begin(self, models: int, finished_models: int, steps: int) -> None:
         """See `Reporter`."""
+        # Not before there is work: what is refused earlier is one clear line.
+        self._progress.start()
         self._models, self._finished, self._steps = models, finished_models, steps
         # Time left is estimated from what this run trains, not from what an earlier one left behind.
         self._progress.reset(self._task, total=models * max(steps, 1), completed=finished_models * max(steps, 1))

@@ -15,8 +15,7 @@ from rnnzoo.errors import RnnzooError
 from rnnzoo.hub import resolve
 from rnnzoo.jobs import FailedJob, Job, Listener, Work
 from rnnzoo.manifest import read_manifest
-
-RUNS_NAME = "runs.jsonl"
+from rnnzoo.results import RUNS_NAME
 
 Execute = Callable[[Work, Sequence[Job], Path, Listener], list[FailedJob]]
 """Does jobs, with a folder for logs, and returns those that were given up."""

@@ -16,6 +16,7 @@ from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.jobs import Job
 from rnnzoo.manifest import Manifest, canonical_sha256
 from rnnzoo.properties import properties_of
+from rnnzoo.results import RAILS
 
 PLAN_NAME = "benchmark.json"
 REQUIRED_SPLITS = ("train", "validation", "ood_test")
@@ -171,7 +172,7 @@ class Matrix:
         for seed in self.seeds:
             for encoder in self.encoders if self.supervised else ():
                 # A rail reads nothing from a network, so there is nothing to train it for.
-                if find_encoder(encoder).mechanistic is None:
+                if encoder in RAILS:
                     continue
                 for asked in self.properties:
                     payload = {"kind": "supervised", "encoder": encoder, "seed": seed, "property": asked}

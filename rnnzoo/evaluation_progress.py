@@ -34,27 +34,29 @@ class EvaluationProgress:
             TimeRemainingColumn(),
             console=self.console,
         )
+        self._total = self._progress.add_task("preparing", total=None, unit="")
         self._steps: dict[str, int] = {}
         self._done: dict[str, int] = {}
         self._shown: dict[str, TaskID] = {}
         self._jobs_done = 0
 
     def __enter__(self) -> EvaluationProgress:
-        self._progress.start()
-        self._total = self._progress.add_task("preparing", total=None, unit="", visible=False)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        if self._progress.live.is_started:
+            self._progress.stop()
 
     def begin(self, jobs: Sequence[Job], steps: Sequence[int], finished_runs: int) -> None:
         """See `BenchmarkListener`."""
         self._steps = {job.name: count for job, count in zip(jobs, steps, strict=True)}
         if finished_runs:
             self.message(f"Going on: {finished_runs} runs are recorded already.")
-        self._progress.update(self._total, total=sum(steps), visible=True, unit="updates", completed=0)
+        # Not before there is work: what is refused earlier is one clear line.
+        self._progress.start()
+        self._progress.update(self._total, total=sum(steps), unit="updates", completed=0)
         self._show_total()
 
     def progress(self, job: Job, done: int, value: float) -> None:

@@ -21,10 +21,10 @@ from synthetic_results import LOSSES, write_results
 from rnnzoo.errors import RnnzooError
 from rnnzoo.languages import describe_task
 from rnnzoo.report import collect_report, emulation_table, write_report
-from rnnzoo.report_data import principal_components, read_points
-from rnnzoo.report_html import render_page
-from rnnzoo.report_markdown import escape
-from rnnzoo.report_style import STYLES
+from rnnzoo.report.data import principal_components, read_points
+from rnnzoo.report.html import render_page
+from rnnzoo.report.markdown import escape
+from rnnzoo.report.style import STYLES
 from rnnzoo.results import Estimate, Results, estimate, over_seeds, read_results
 
 FEW = ("constant", "truth", "flat", "dwsnet", "interactive", "rollout-probing")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from rnnzoo.report_html import Report
-from rnnzoo.report_style import label
-from rnnzoo.report_tables import Cell, Line, Table, row_label
+from rnnzoo.report.html import Report
+from rnnzoo.report.style import label
+from rnnzoo.report.tables import Cell, Line, Table, row_label
 
 
 def render_markdown(report: Report, figures: Sequence[tuple[str, str]]) -> str:

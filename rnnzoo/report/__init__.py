@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnnzoo.atomic import write_text
-from rnnzoo.report_data import missing_files, read_curves, read_points, read_probes
-from rnnzoo.report_html import Report, render_page
-from rnnzoo.report_markdown import render_markdown
-from rnnzoo.report_summary import (
+from rnnzoo.report.data import missing_files, read_curves, read_points, read_probes
+from rnnzoo.report.html import Report, render_page
+from rnnzoo.report.markdown import render_markdown
+from rnnzoo.report.summary import (
     compare_interactive_probing,
     describe_differences,
     describe_loss,
@@ -19,7 +19,7 @@ from rnnzoo.report_summary import (
     missing_runs,
     software,
 )
-from rnnzoo.report_tables import downstream_tables, emulation_lines, row_label
+from rnnzoo.report.tables import downstream_tables, emulation_lines, row_label
 from rnnzoo.results import Results, read_results
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def write_report(folder: Path) -> Path:
     Raises:
         RnnzooError: there are no finished runs, a file is damaged, or the folder cannot be written.
     """
-    from rnnzoo.report_figures import draw_figures
+    from rnnzoo.report.figures import draw_figures
 
     report = collect_report(read_results(folder))
     figures = draw_figures(report, folder / FIGURES_NAME)

@@ -17,10 +17,10 @@ from matplotlib.figure import Figure
 
 from rnnzoo.digits import POSITIONS, TILE_SIDE, to_images
 from rnnzoo.languages import SYMBOLS
-from rnnzoo.report_colours import Colouring, colourings
-from rnnzoo.report_data import Curve, Points, Probes
-from rnnzoo.report_html import Report
-from rnnzoo.report_style import Style, label, styles
+from rnnzoo.report.colours import Colouring, colourings
+from rnnzoo.report.data import Curve, Points, Probes
+from rnnzoo.report.html import Report
+from rnnzoo.report.style import Style, label, styles
 
 MARKERS = {
     "circle": "o", "square": "s", "diamond": "D", "up": "^", "down": "v",

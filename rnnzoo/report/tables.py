@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rnnzoo.report_style import label
+from rnnzoo.report.style import label
 from rnnzoo.results import PAPER_EMULATION, RAILS, Estimate, Results, Run, estimate, over_seeds
 
 MODES = ("frozen", "supervised")

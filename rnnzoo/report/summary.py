@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rnnzoo.report_style import label
-from rnnzoo.report_tables import MODES, interval_text
+from rnnzoo.report.style import label
+from rnnzoo.report.tables import MODES, interval_text
 from rnnzoo.results import RAILS, Estimate, Results, over_seeds
 
 PAPER_MODELS, PAPER_SEEDS = 1000, 15

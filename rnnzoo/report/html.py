@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnzoo.languages import describe_task
-from rnnzoo.report_colours import colourings
-from rnnzoo.report_data import Curve, Points, Probes
-from rnnzoo.report_style import Style, label, styles
-from rnnzoo.report_tables import Line, Table, row_label
+from rnnzoo.report.colours import colourings
+from rnnzoo.report.data import Curve, Points, Probes
+from rnnzoo.report.style import Style, label, styles
+from rnnzoo.report.tables import Line, Table, row_label
 
 SCRIPTS = ("draw.js", "curves.js", "accuracy.js", "embedding.js", "probes.js")
 
@@ -65,7 +65,7 @@ class Report:
 
 def render_page(report: Report) -> str:
     """The page's HTML. Everything that comes from results is escaped, and the page forbids itself any request."""
-    folder = files("rnnzoo") / "report_page"
+    folder = files("rnnzoo.report") / "page"
     template = Template((folder / "report.html").read_text(encoding="utf-8"))
     chosen = styles(report.encoders)
     settings = [(label(encoder), text) for encoder, text in report.settings.items()]
