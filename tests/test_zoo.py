@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 
 import rnnzoo
+from rnnzoo import shards
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.verification import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE
 from rnnzoo.zoo import Zoo
@@ -141,3 +142,23 @@ def test_a_hub_name_without_network_says_so(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
     with pytest.raises(RnnzooError, match="could not be fetched"):
         rnnzoo.load("rnnzoo/formal-languages")
+
+
+def test_more_shards_than_open_files(built_folder: Path, zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shards are closed and opened again as rows ask for them; what is read is the same, and each is checked once."""
+    checked: list[str] = []
+    original = shards.shard_problems
+
+    def problems(file, listed, manifest):
+        checked.append(listed.path)
+        return original(file, listed, manifest)
+
+    monkeypatch.setattr(shards, "MAX_OPEN_FILES", 1)
+    monkeypatch.setattr(shards, "shard_problems", problems)
+    shuffled = np.random.default_rng(0).permutation(len(zoo))
+    again = rnnzoo.load(built_folder)
+    for row in shuffled:
+        assert again[int(row)].weights.tobytes() == zoo[int(row)].weights.tobytes()
+    assert again[shuffled]["sequences"].tobytes() == zoo["sequences"][shuffled].tobytes()
+    assert sorted(checked) == sorted({file.path for file in zoo.manifest.files})
+    assert len(checked) == 3
