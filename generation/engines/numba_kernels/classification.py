@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -11,6 +12,8 @@ from rnnzoo.generation.engines.numba_kernels.disk_cache import SOURCES
 from rnnzoo.generation.engines.numba_kernels.examples import gather_image
 from rnnzoo.generation.engines.numba_kernels.forward import derive_forward_weights
 from rnnzoo.generation.engines.numba_kernels.inference import advance, reset_states, softmax_row
+
+_LARGE_PRODUCT = 1e200
 
 
 @njit
@@ -49,20 +52,26 @@ def _compile(sources: str) -> Callable:
                     scratch.inputs, row * sizes.inputs, rows * sizes.inputs,
                 )  # fmt: skip
             reset_states(sizes, scratch, rows)
-            total = np.zeros(rows)
+            total, masses = np.zeros(rows), np.ones(rows)
             for position in range(sizes.positions):
                 advance(sizes, weights, scratch, rows, scratch.inputs, position * rows * sizes.inputs, 0)
                 for row in range(rows):
                     logits = scratch.logits[row * sizes.padded_outputs :][: sizes.outputs]
-                    _, normaliser = softmax_row(sizes, scratch, row)
-                    total[row] += normaliser - np.float64(logits[examples.labels[images[begin + row]]])
+                    mass, top = softmax_row(sizes, scratch, row)
+                    total[row] += np.float64(top) - np.float64(logits[examples.labels[images[begin + row]]])
+                    # The sum of logarithms is the logarithm of the product, taken before it can overflow.
+                    masses[row] *= mass
+                    if masses[row] > _LARGE_PRODUCT:
+                        total[row] += math.log(masses[row])
+                        masses[row] = 1
                     if begin + row < len(log_probs):
+                        normaliser = np.float64(top) + math.log(mass)
                         for output in range(sizes.outputs):
                             log_probs[begin + row, position, output] = np.float64(logits[output]) - normaliser
                     if position == sizes.positions - 1:
                         predictions[begin + row] = _largest(logits)
             for row in range(rows):
-                losses[begin + row] = total[row] / sizes.positions
+                losses[begin + row] = (total[row] + math.log(masses[row])) / sizes.positions
 
     return classify_model
 
