@@ -28,6 +28,7 @@ import psutil
 import torch
 from engine_table import render, rewrite
 
+from rnnzoo.generation.digits import tile_sources
 from rnnzoo.generation.engines import Snapshot, find_engine
 from rnnzoo.generation.engines.numba_engine import NumbaEngine
 from rnnzoo.generation.languages import language_population
@@ -39,6 +40,7 @@ FOLDER = Path(__file__).parent / "results"
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
 PAPER_STEPS, PAPER_SNAPSHOTS, PAPER_IMAGES = 20_000, 9, 26_000
 TIMED_IMAGES = 2600
+DISC_RADIUS = 10.2
 
 
 def languages(models: int) -> Population:
@@ -48,14 +50,20 @@ def languages(models: int) -> Population:
 
 
 def tiles(models: int) -> Population:
-    """Models on dense tiles: 16 inputs, 50 positions, 10 classes, batch 32, hidden 32 x 2 layers, random images."""
+    """Models on dense tiles: 16 inputs, 50 positions, 10 classes, batch 32, hidden 32 x 2 layers, rotated images.
+
+    The images are noise in a disc. What comes before the first visible tile is background, which the numba engine's
+    evaluation makes use of: 6.5 positions here on average, 8.9 for MNIST's digits.
+    """
     random = np.random.default_rng(0)
     ids = np.arange(models, dtype=np.uint32)
-    sources = np.stack([random.permutation(784).reshape(49, 16) for _ in ids]).astype(np.int16)
+    sources = np.stack([tile_sources(angle) for angle in random.uniform(0, 360, models)])
+    rows, columns = np.mgrid[-13.5:14, -13.5:14]
+    disc = (rows**2 + columns**2 < DISC_RADIUS**2).ravel()
     examples = TileExamples(
         seed=0,
         model_ids=ids,
-        images=random.integers(0, 256, (5000, 784)).astype(np.uint8),
+        images=(random.integers(0, 256, (5000, 784)) * disc).astype(np.uint8),
         labels=random.integers(0, 10, 5000).astype(np.uint8),
         drawable=np.arange(5000, dtype=np.int32),
         sources=sources,
