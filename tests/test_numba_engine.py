@@ -210,10 +210,23 @@ def test_rollouts_equal_the_reference_engine():
     np.testing.assert_allclose(log_probs[recorded], expected_log_probs[recorded], atol=2e-5)
 
 
-def test_classification_equals_the_reference_engine():
-    population = tile_population(models=2, hidden_size=24)
+def with_background(population: Population) -> Population:
+    """Tiles in an order of their own, the first two mostly and some images wholly background."""
+    examples = population.examples
+    sources, images = examples.sources.copy(), examples.images.copy()
+    sources[0, :2] = -1
+    sources[1:, 1] = -1
+    sources[2:] = np.arange(sources[0].size).reshape(sources[0].shape)
+    images[::3, : images.shape[1] // 2] = 0
+    images[::7] = 0
+    return dataclasses.replace(population, examples=dataclasses.replace(examples, sources=sources, images=images))
+
+
+@pytest.mark.parametrize("change", [lambda p: p, with_background], ids=["no background", "background"])
+def test_classification_equals_the_reference_engine(change):
+    population = change(tile_population(models=3, hidden_size=24))
     snapshot = Snapshot(0, 4 * population.initial_weights())
-    images = np.random.default_rng(0).integers(0, 50, (2, 301)).astype(np.int32)
+    images = np.random.default_rng(0).integers(0, 50, (3, 301)).astype(np.int32)
     losses, predictions, log_probs = NumbaEngine().classify(population, snapshot, images, 20)
     expected = ReferenceEngine().classify(population, snapshot, images, 20)
     np.testing.assert_allclose(losses, expected[0], rtol=1e-5, atol=1e-6)
@@ -230,7 +243,7 @@ def test_sampling_and_classification_do_not_depend_on_company_or_threads():
     np.testing.assert_array_equal(again[0][0], tokens[2, :251])
     np.testing.assert_array_equal(again[1][0], log_probs[2, :251])
 
-    population = tile_population(models=3)
+    population = with_background(tile_population(models=3))
     snapshot = train(population)[-1]
     images = np.random.default_rng(0).integers(0, 50, (3, 500)).astype(np.int32)
     together = NumbaEngine(3).classify(population, snapshot, images, 260)
@@ -295,5 +308,5 @@ def test_engine_is_found_describes_itself_and_refuses_what_it_cannot_take():
 def test_compiled_kernels_are_kept_on_disk():
     train(token_population())
     test_rollouts_equal_the_reference_engine()
-    test_classification_equals_the_reference_engine()
+    test_classification_equals_the_reference_engine(with_background)
     assert not NumbaEngine().compilation_needed()

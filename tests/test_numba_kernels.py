@@ -25,10 +25,15 @@ from rnnzoo.network import Network
 def apply(which, x, y):
     for i in range(0, x.size, LANES):
         value = load(x, i)
+        tanh, sigmoid = activations.tanh_fraction(value), activations.sigmoid_fraction(value)
         if which == 0:
-            value = activations.tanh(value)
+            value = activations.divide_two(tanh, sigmoid)[0]
         elif which == 1:
-            value = activations.sigmoid(value)
+            value = activations.divide_two(tanh, sigmoid)[1]
+        elif which in (2, 3):
+            value = activations.divide_three(tanh, sigmoid, tanh)[which - 2]
+        elif which == 4:
+            value = activations.divide_three(sigmoid, sigmoid, tanh)[2]
         else:
             value = activations.exponential(value)
         store(y, i, value)
@@ -44,11 +49,14 @@ def product(c, a, b, rows, columns, depth, a_row, a_step, accumulate):
 @pytest.mark.parametrize(
     ("which", "exact", "lowest", "highest", "absolute", "relative"),
     [
-        (0, np.tanh, -100, 100, None, 3e-7),
-        (1, lambda x: 1 / (1 + np.exp(-x)), -80, 100, 2e-7, None),
-        (2, np.exp, -87, 88, None, 2e-7),
+        (0, np.tanh, -100, 100, None, 5e-7),
+        (1, lambda x: 1 / (1 + np.exp(-x)), -80, 100, 4e-7, None),
+        (2, np.tanh, -100, 100, None, 5e-7),
+        (3, lambda x: 1 / (1 + np.exp(-x)), -80, 100, 4e-7, None),
+        (4, np.tanh, -100, 100, None, 5e-7),
+        (5, np.exp, -87, 88, None, 2e-7),
     ],
-    ids=["tanh", "sigmoid", "exponential"],
+    ids=["tanh of two", "sigmoid of two", "tanh of three", "sigmoid of three", "last of three", "exponential"],
 )
 def test_activations_keep_their_stated_errors(which, exact, lowest, highest, absolute, relative):
     even = np.linspace(lowest, highest, 1_600_000)
@@ -61,7 +69,7 @@ def test_activations_keep_their_stated_errors(which, exact, lowest, highest, abs
     assert error.max() < (absolute or relative)
 
 
-@pytest.mark.parametrize("which", [0, 1, 2])
+@pytest.mark.parametrize("which", range(6))
 def test_activations_keep_nan_and_take_infinities(which):
     x = np.zeros(16, dtype=np.float32)
     x[:3] = np.nan, np.inf, -np.inf

@@ -26,7 +26,7 @@ from rnnzoo.generation.population import Population, TileExamples, TokenExamples
 
 STEPS_PER_CALL = 25
 TRAINING_ROWS = 12
-INFERENCE_ROWS = 24
+INFERENCE_ROWS = 48
 ROWS_PER_TASK = 240
 LARGEST_BYTE = 255
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from rnnzoo.generation.engines.numba_kernels.activations import sigmoid, tanh
+from rnnzoo.generation.engines.numba_kernels.activations import (
+    divide_three,
+    divide_two,
+    sigmoid_fraction,
+    tanh_fraction,
+)
 from rnnzoo.generation.engines.numba_kernels.gemm import multiply_accumulate
 from rnnzoo.generation.engines.numba_kernels.layout import GROUP, input_rows, layer_start, readout_start
 from rnnzoo.generation.engines.numba_kernels.vectors import LANES, address, load, store
@@ -42,6 +47,24 @@ def derive_forward_weights(sizes, weights, scratch):
             scratch.readout_weights[unit * sizes.padded_outputs + output] = value
 
 
+@njit(forceinline=True)
+def cell_values(gates, at, state):
+    """One vector of units: pre-activations of the four gates from `at` on and the cell state before.
+
+    Returns:
+        Input, forget, cell and output gate, the cell state after, its tanh.
+
+    """
+    enter, forget, candidate = divide_three(
+        sigmoid_fraction(load(gates, at)),
+        sigmoid_fraction(load(gates, at + GROUP)),
+        tanh_fraction(load(gates, at + 2 * GROUP)),
+    )
+    state = forget * state + enter * candidate
+    leave, squashed = divide_two(sigmoid_fraction(load(gates, at + 3 * GROUP)), tanh_fraction(state))
+    return enter, forget, candidate, leave, state, squashed
+
+
 @njit
 def cell_step(rows, hidden_size, gates, gates_at, cell, before, after, squashed, squashed_at, hidden, hidden_at):
     """One position of one layer: pre-activations [rows, 4 hidden] become gates in place, states follow.
@@ -59,12 +82,8 @@ def cell_step(rows, hidden_size, gates, gates_at, cell, before, after, squashed,
             for lane in range(0, GROUP, LANES):
                 at = gates_at + 4 * (row * hidden_size + group) + lane
                 unit = row * hidden_size + group + lane
-                enter = sigmoid(load(gates, at))
-                forget = sigmoid(load(gates, at + GROUP))
-                candidate = tanh(load(gates, at + 2 * GROUP))
-                leave = sigmoid(load(gates, at + 3 * GROUP))
-                state = forget * load(cell, before + unit) + enter * candidate
-                squashed_state = tanh(state)
+                state = load(cell, before + unit)
+                enter, forget, candidate, leave, state, squashed_state = cell_values(gates, at, state)
                 store(gates, at, enter)
                 store(gates, at + GROUP, forget)
                 store(gates, at + 2 * GROUP, candidate)

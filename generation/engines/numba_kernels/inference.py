@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numba import njit
 
 from rnnzoo.generation.engines.numba_kernels.activations import exponential
-from rnnzoo.generation.engines.numba_kernels.forward import add_recurrent, cell_step, compute_logits, project_inputs
+from rnnzoo.generation.engines.numba_kernels.forward import add_recurrent, cell_values, compute_logits, project_inputs
+from rnnzoo.generation.engines.numba_kernels.layout import GROUP
 from rnnzoo.generation.engines.numba_kernels.vectors import (
     LANES,
     at_least,
@@ -28,6 +27,19 @@ def reset_states(sizes, scratch, rows):
 
 
 @njit
+def _states_step(rows, hidden_size, gates, cell, hidden, at):
+    """Cell states and outputs [rows, hidden] of one layer, from `at` on, after one position."""
+    for row in range(rows):
+        for group in range(0, hidden_size, GROUP):
+            for lane in range(0, GROUP, LANES):
+                unit = at + row * hidden_size + group + lane
+                gates_at = 4 * (row * hidden_size + group) + lane
+                _, _, _, leave, state, squashed = cell_values(gates, gates_at, load(cell, unit))
+                store(cell, unit, state)
+                store(hidden, unit, leave * squashed)
+
+
+@njit
 def advance(sizes, weights, scratch, rows, inputs, inputs_at, tokens_at):
     """Feed one more position to some rows; logits [rows, padded_outputs] are then in scratch."""
     state = rows * sizes.hidden
@@ -38,10 +50,7 @@ def advance(sizes, weights, scratch, rows, inputs, inputs_at, tokens_at):
         else:
             project_inputs(sizes, weights, scratch, layer, rows, 0, 0, scratch.hidden, at - state)
         add_recurrent(sizes, weights, layer, rows, scratch.gates, 0, scratch.hidden, at)
-        cell_step(
-            rows, sizes.hidden, scratch.gates, 0, scratch.cell, at, at,
-            scratch.squashed_cell, 0, scratch.hidden, at,
-        )  # fmt: skip
+        _states_step(rows, sizes.hidden, scratch.gates, scratch.cell, scratch.hidden, at)
     compute_logits(sizes, weights, scratch, rows, (sizes.layers - 1) * state)
 
 
@@ -50,7 +59,7 @@ def softmax_row(sizes, scratch, row):
     """Unnormalised probabilities of one row, exp(logit - largest logit), in `shares` [padded_outputs].
 
     Returns:
-        Their sum, float32, and the log of the sum of exponentials of the logits, float64.
+        Their sum and the largest logit, float32: the log of the sum of exponentials is log(sum) + largest.
 
     """
     at, width = row * sizes.padded_outputs, sizes.padded_outputs
@@ -63,5 +72,4 @@ def softmax_row(sizes, scratch, row):
         share = exponential(load(scratch.logits, at + i) - splat(top))
         store(scratch.shares, i, share)
         total = total + share
-    mass = sum_of_lanes(total)
-    return mass, np.float64(top) + math.log(mass)
+    return sum_of_lanes(total), top

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -63,10 +64,11 @@ def _compile(sources: str) -> Callable:
                     if lane == 0:
                         block = (first + begin + row) * blocks_per_string + position // _LANES
                         random_block(seed, model_id, _ROLLOUT, step, np.uint64(block), words[row])
-                    mass, normaliser = softmax_row(sizes, scratch, row)
+                    mass, top = softmax_row(sizes, scratch, row)
                     uniform = np.float32(words[row, lane] >> np.uint32(8)) * np.float32(2.0**-24)
                     tokens[begin + row, position + 1] = _first_above(sizes, scratch, mass, uniform)
                     if begin + row < len(log_probs):
+                        normaliser = np.float64(top) + math.log(mass)
                         for output in range(sizes.outputs):
                             logit = np.float64(scratch.logits[row * sizes.padded_outputs + output])
                             log_probs[begin + row, position, output] = logit - normaliser
