@@ -16,6 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from rnnzoo.interruption import raise_if_interrupted
+
 
 class Reporter(Interface):
     """What a build tells as it goes."""
@@ -102,11 +104,13 @@ class TerminalReporter:
 
     def training(self, model_steps: int, loss: float) -> None:
         """See `Reporter`."""
+        raise_if_interrupted()
         self._progress.update(self._task, completed=self._finished * max(self._steps, 1) + model_steps)
         self._show("training", f"loss {loss:.3f}")
 
     def unit_finished(self, models: int) -> None:
         """See `Reporter`."""
+        raise_if_interrupted()
         self._finished += models
         self._progress.update(self._task, completed=self._finished * max(self._steps, 1))
         self._show("training", None)

@@ -11,6 +11,7 @@ import click
 
 import rnnzoo
 from rnnzoo.errors import RnnzooError
+from rnnzoo.interruption import watch_for_interrupts
 
 if TYPE_CHECKING:
     from rnnzoo.zoo import Zoo
@@ -163,6 +164,7 @@ def _console() -> Any:
 
 def main() -> None:
     """Run the command line; errors users can act on are printed without a traceback."""
+    watch_for_interrupts()
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Abort:

@@ -16,6 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from rnnzoo.interruption import raise_if_interrupted
 from rnnzoo.jobs import Job
 
 
@@ -61,6 +62,7 @@ class EvaluationProgress:
 
     def progress(self, job: Job, done: int, value: float) -> None:
         """See `Listener`."""
+        raise_if_interrupted()
         self._done[job.name] = done
         if job.name not in self._shown:
             self._shown[job.name] = self._progress.add_task(job.name, total=self._steps[job.name], unit="")
