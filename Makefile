@@ -37,7 +37,7 @@ demo: install
 
 # Recorded rollouts are what emulation learns from: forty per snapshot are plenty for so short a training.
 eval: install
-	$(BIN)/rnnzoo build formal-languages --scale small --models 384 --set rollouts.evaluated=200 \
+	$(BIN)/rnnzoo build formal-languages --scale small --models 320 --set rollouts.evaluated=200 \
 		--set rollouts.recorded=40 --workers 2 --out $(EVAL_ZOO)
 	$(BIN)/rnnzoo eval $(EVAL_ZOO) --profile quick --out $(EVAL_RESULTS)
 

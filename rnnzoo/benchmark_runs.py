@@ -206,7 +206,7 @@ class BenchmarkRuns:
             "config": {**config, "encoder_settings": {**encoder.settings, **settings}},
             "zoo": {
                 "kind": self.plan.kind,
-                "folder": self.plan.zoo,
+                "folder": Path(self.plan.zoo).name,
                 "recipe_hash": manifest.recipe_hash,
                 "models": {split: counts["models"] for split, counts in manifest.splits.items()},
             },

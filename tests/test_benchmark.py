@@ -250,13 +250,13 @@ def test_the_command_runs_on_worker_processes(built_folder: Path, tmp_path: Path
     command += ["--seeds", "4-5", "--workers", "2", "--out", str(tmp_path / "results"), "--no-supervised"]
     for name, value in SMALL.items():
         command += ["--set", f"{name}={value}"]
-    first = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    first = subprocess.run(command, capture_output=True, text=True, check=True, timeout=240)
     assert "12 runs, 12 of them new" in first.stdout
     assert (tmp_path / "results" / "report.html").exists()
     assert set(records(tmp_path / "results")) >= {"emulation/statistics/seed-4", "emulation/constant/seed-5"}
-    again = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    again = subprocess.run(command, capture_output=True, text=True, check=True, timeout=240)
     assert "12 runs, 0 of them new" in again.stdout
-    wrong = subprocess.run([*command, "--seeds", "x"], capture_output=True, text=True, timeout=120)
+    wrong = subprocess.run([*command, "--seeds", "x"], capture_output=True, text=True, timeout=240)
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
 
 

@@ -79,7 +79,7 @@ class Node:
         command = [*prefix, sys.executable, "-m", "ray.scripts.scripts", "start", *arguments,
                    "--num-cpus=1", "--num-gpus=0", "--disable-usage-stats"]  # fmt: skip
         done = subprocess.run(
-            command, env={**os.environ, **environment, variable: value}, capture_output=True, text=True, timeout=60
+            command, env={**os.environ, **environment, variable: value}, capture_output=True, text=True, timeout=240
         )
         if done.returncode:
             self.kill()
@@ -195,7 +195,7 @@ def test_ctrl_c_ends_the_workers(cluster: tuple[str, Node], tmp_path: Path) -> N
     started = tmp_path / "zoo" / ".build" / "started"
     wait_until(started.exists, process)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == 130
     assert "give the same command again to go on" in errors
     assert "Traceback" not in errors
@@ -211,7 +211,7 @@ def name_of(process: int) -> str:
 
 
 def wait_until(condition: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not condition() and (process is None or process.poll() is None) and time.monotonic() < deadline:
         os.sched_yield()
 
@@ -282,7 +282,7 @@ def test_a_node_that_is_lost_costs_its_unit_in_work(
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             wait_until(marker.exists, process)
             nodes[1].kill()
-            _, errors = process.communicate(timeout=90)
+            _, errors = process.communicate(timeout=240)
         finally:
             for node in nodes:
                 node.kill()

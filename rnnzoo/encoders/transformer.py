@@ -25,7 +25,7 @@ class TransformerEncoder(Encoder):
 
     mechanistic = True
     permuted_in_training = True
-    profiles: ClassVar = {"quick": {"width": 32, "layers": 2, "heads": 1, "feed_forward": 64}}
+    profiles: ClassVar = {"quick": {"width": 64, "layers": 1, "heads": 1, "feed_forward": 128}}
 
     def __init__(
         self, context: Context, width: int = 128, layers: int = 6, heads: int = 2, feed_forward: int = 512

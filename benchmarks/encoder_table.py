@@ -1,0 +1,133 @@
+"""Keep the results of `rnnzoo eval` with the project, and show them in docs/benchmark.md.
+
+python benchmarks/encoder_table.py --keep results/formal-languages-quick --note "seeds 0 to 2"
+python benchmarks/encoder_table.py --document
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from rnnzoo.report.summary import compare_interactive_probing, describe_differences, describe_runs
+from rnnzoo.report.tables import emulation_lines, interval_text, row_label
+from rnnzoo.results import PAPER_EMULATION, Estimate, Results, over_seeds, read_results
+
+ROOT = Path(__file__).resolve().parent.parent
+KEPT = ROOT / "benchmarks" / "results"
+BEGIN = "<!-- encoder tables: begin, written by benchmarks/encoder_table.py --document -->"
+END = "<!-- encoder tables: end -->"
+DOWNSTREAM = {
+    "formal-languages": (("task", "exact", "task, all three right"), ("accuracy", "mse", "accuracy, MSE")),
+    "smnist": (
+        ("angle", "degrees", "angle, degrees off"),
+        ("accuracy", "mse", "accuracy, MSE"),
+        ("step", "correct", "step, share right"),
+        ("generalization_gap", "mse", "generalization gap, MSE"),
+    ),
+}
+
+
+def keep(folder: Path, note: str) -> Path:
+    """Copy the runs of a results folder, without what belongs to the machine they lie on."""
+    results = read_results(folder)
+    name = f"encoders-{Path(results.zoo['folder']).name}-{note.replace(' ', '-')}"
+    lines = []
+    for run in results.runs:
+        record = {**run.record, "zoo": {**run.record["zoo"], "folder": Path(run.record["zoo"]["folder"]).name}}
+        lines.append(json.dumps(record))
+    (KEPT / name).mkdir(parents=True, exist_ok=True)
+    path = KEPT / name / "runs.jsonl"
+    path.write_text("".join(line + "\n" for line in lines))
+    return path
+
+
+def render(results: Results) -> str:
+    """One results folder as Markdown: what was run, the emulation table, the downstream table."""
+    shown = [f"**{describe_runs(results)}**", "", describe_differences(results), "", *_emulation(results), ""]
+    return "\n".join([*shown, compare_interactive_probing(results), "", *_downstream(results)])
+
+
+def render_all() -> str:
+    """Every kept result, by folder name."""
+    return "\n\n".join(render(read_results(folder)) for folder in sorted(KEPT.glob("encoders-*")))
+
+
+def block_of(document: str) -> str:
+    """The text between the two markers."""
+    return document.partition(BEGIN)[2].partition(END)[0].strip()
+
+
+def rewrite(document: Path) -> None:
+    """Replace the text between the markers by the tables of all kept results."""
+    before, _, rest = document.read_text().partition(BEGIN)
+    document.write_text(f"{before}{BEGIN}\n\n{render_all().strip()}\n\n{END}{rest.partition(END)[2]}")
+
+
+def _emulation(results: Results) -> list[str]:
+    lines = [
+        "| encoder | total variation, validation | the paper's | total variation, ood_test | "
+        "reverse KL (nats), validation | emulated accuracy gap | ms per step |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    labels = dict(zip(_encoders(results), map(row_label, emulation_lines(results).lines), strict=True))
+    for encoder in _encoders(results):
+        runs = results.emulation(encoder)
+        paper = PAPER_EMULATION.get(results.kind, {}).get(encoder)
+        step = 1000 * sum(run.record["seconds"]["training"] / run.record["config"]["steps"] for run in runs) / len(runs)
+        cells = [
+            _cell(over_seeds(runs, "validation", "total_variation"), 4),
+            _cell(paper, 3),
+            _cell(over_seeds(runs, "ood_test", "total_variation"), 4),
+            _cell(over_seeds(runs, "validation", "reverse_kl"), 3),
+            _cell(over_seeds(runs, "validation", "emulated_accuracy_gap"), 3),
+            f"{step:.0f}",
+        ]
+        lines.append(f"| {labels[encoder]} | {' | '.join(cells)} |")
+    return lines
+
+
+def _downstream(results: Results) -> list[str]:
+    asked = DOWNSTREAM[results.kind]
+    heads = [f"{words}, {split}, {mode}" for *_, words in asked for split in ("validation", "ood_test")
+             for mode in ("frozen", "supervised")]  # fmt: skip
+    lines = [f"| encoder | {' | '.join(heads)} |", "|---|" + "---:|" * len(heads)]
+    labels = dict(zip(_encoders(results), map(row_label, emulation_lines(results).lines), strict=True))
+    for encoder in _encoders(results):
+        cells = [
+            _cell(over_seeds(results.downstream(encoder, name, mode), split, metric), 3, interval=False)
+            for name, metric, _ in asked
+            for split in ("validation", "ood_test")
+            for mode in ("frozen", "supervised")
+        ]
+        lines.append(f"| {labels[encoder]} | {' | '.join(cells)} |")
+    return lines
+
+
+def _encoders(results: Results) -> list[str]:
+    return [name for name in results.ranking() if results.emulation(name)]
+
+
+def _cell(value: Estimate | None, digits: int, interval: bool = True) -> str:
+    if value is None:
+        return "-"
+    bounds = interval_text(value, lambda number: f"{number:.{digits}f}") if interval else ""
+    return f"{value.mean:.{digits}f}" + (f" ({bounds})" if bounds else "")
+
+
+def main() -> None:
+    """Keep results, or write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keep", type=Path, metavar="RESULTS", help="copy the runs of a results folder")
+    parser.add_argument("--note", default="runs", help="what to call them, beside the zoo's name")
+    parser.add_argument("--document", action="store_true", help="rewrite docs/benchmark.md")
+    arguments = parser.parse_args()
+    if arguments.keep:
+        print(keep(arguments.keep, arguments.note))
+    if arguments.document:
+        rewrite(ROOT / "docs" / "benchmark.md")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""The benchmark page shows the results that are kept with the project, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from encoder_table import KEPT, block_of, render_all  # noqa: E402
+
+
+def test_the_page_shows_the_kept_results() -> None:
+    assert block_of((ROOT / "docs" / "benchmark.md").read_text()) == render_all().strip()
+    assert "interactive probing" in render_all()
+
+
+def test_kept_results_name_no_folder_of_the_machine_they_were_made_on() -> None:
+    for path in KEPT.glob("encoders-*/runs.jsonl"):
+        for line in path.read_text().splitlines():
+            assert "/" not in json.loads(line)["zoo"]["folder"]
