@@ -15,8 +15,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from test_benchmark import SMALL, Silent, here, records
 from test_faults import BUILD, Collector, contents
 
+from rnnzoo.benchmark import run_benchmark
+from rnnzoo.benchmark_plan import BenchmarkConfig
 from rnnzoo.errors import UsageError
 from rnnzoo.generation.build import build
 from rnnzoo.generation.crews import RayCluster
@@ -184,6 +187,24 @@ def test_a_job_that_always_fails_is_given_up_and_the_rest_goes_on(cluster: tuple
     assert len(listener.messages) == 3
     assert "ValueError: this job always fails" in listener.messages[0]
     assert Path(failed[0].log).read_text().count("ValueError: this job always fails") >= 3
+
+
+def test_a_benchmark_runs_its_matrix_on_the_cluster(
+    cluster: tuple[str, Node], built_folder: Path, tmp_path: Path
+) -> None:
+    config = BenchmarkConfig.of_profile("quick", SMALL)
+    command = [sys.executable, "-m", "rnnzoo", "eval", str(built_folder), "--encoders", "constant,statistics"]
+    command += ["--seeds", "1", "--ray", cluster[0], "--out", str(tmp_path / "cluster")]
+    for name, value in SMALL.items():
+        command += ["--set", f"{name}={value}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    run_benchmark(built_folder, tmp_path / "here", config, ["constant", "statistics"], [0], here, Silent())
+    on_cluster, at_home = records(tmp_path / "cluster"), records(tmp_path / "here")
+    assert on_cluster.keys() == at_home.keys()
+    for name, record in at_home.items():
+        for split, metrics in record["metrics"].items():
+            assert on_cluster[name]["metrics"][split] == pytest.approx(metrics, rel=1e-3, abs=1e-4)
 
 
 def test_ctrl_c_ends_the_workers(cluster: tuple[str, Node], tmp_path: Path) -> None:
