@@ -29,10 +29,10 @@ DOWNSTREAM = {
 }
 
 
-def keep(folder: Path, note: str) -> Path:
+def keep(folder: Path) -> Path:
     """Copy the runs of a results folder, without what belongs to the machine they lie on."""
     results = read_results(folder)
-    name = f"encoders-{Path(results.zoo['folder']).name}-{note.replace(' ', '-')}"
+    name = f"encoders-{folder.resolve().name}"
     lines = []
     for run in results.runs:
         record = {**run.record, "zoo": {**run.record["zoo"], "folder": Path(run.record["zoo"]["folder"]).name}}
@@ -120,11 +120,10 @@ def main() -> None:
     """Keep results, or write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", type=Path, metavar="RESULTS", help="copy the runs of a results folder")
-    parser.add_argument("--note", default="runs", help="what to call them, beside the zoo's name")
     parser.add_argument("--document", action="store_true", help="rewrite docs/benchmark.md")
     arguments = parser.parse_args()
     if arguments.keep:
-        print(keep(arguments.keep, arguments.note))
+        print(keep(arguments.keep))
     if arguments.document:
         rewrite(ROOT / "docs" / "benchmark.md")
 

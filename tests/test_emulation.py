@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -137,16 +136,15 @@ def test_a_checkpoint_of_another_run_is_refused(data: EmulationData, tmp_path: P
 
 
 def test_emulation_learns_to_tell_networks_apart(data: EmulationData) -> None:
-    sizes = {"steps": 150, "hidden_size": 24, "rows_per_step": 18, "learning_rate": 1e-2}
-    config = replace(CONFIG, **sizes, z_enters="every", z_gain=4.0, second_moment_decay=0.95)
-    losses: dict[str, list[float]] = {"constant": [], "rollout-probing": []}
-    for name, seed in itertools.product(losses, range(3)):
-        training = EmulationTraining(data, name, config, seed)
+    sizes = {"steps": 300, "hidden_size": 24, "rows_per_step": 18, "learning_rate": 5e-3}
+    config = replace(CONFIG, **sizes, z_enters="every")
+    losses = {}
+    for name in ("constant", "rollout-probing"):
+        training = EmulationTraining(data, name, config, seed=0)
         training.run()
-        found = evaluate(training.encoder, training.emulator, data, rollouts=4)["total_variation"]
-        assert found.shape == (len(data),)
-        losses[name].append(found.mean())
-    assert np.mean(losses["rollout-probing"]) < 0.8 * np.mean(losses["constant"])
+        losses[name] = evaluate(training.encoder, training.emulator, data, rollouts=4)["total_variation"]
+        assert losses[name].shape == (len(data),)
+    assert losses["rollout-probing"].mean() < 0.8 * losses["constant"].mean()
 
 
 def test_evaluation_does_not_depend_on_how_rows_are_cut(data: EmulationData) -> None:
