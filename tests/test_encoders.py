@@ -105,8 +105,8 @@ def test_probes_can_start_from_recorded_rollouts() -> None:
 
 
 def test_the_transformers_last_block_may_make_the_read_out_token_alone() -> None:
-    encoder = build_encoder("transformer", CONTEXT, "quick").double()
-    block, hidden = encoder.blocks[-1], torch.randn(3, 9, 32, dtype=torch.float64)
+    encoder = build_encoder("transformer", CONTEXT, width=24, layers=2, feed_forward=40).double()
+    block, hidden = encoder.blocks[-1], torch.randn(3, 9, 24, dtype=torch.float64)
     assert torch.allclose(block(hidden, queries=1), block(hidden)[:, :1])
 
 
