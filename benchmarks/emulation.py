@@ -10,22 +10,30 @@ matrix products would take at the speed of large products measured here. Run it 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import statistics
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
+from emulation_table import TIMES, render
 
 from rnnzoo.divergences import DIVERGENCES
-from rnnzoo.emulation import PROFILES, EmulationTraining
+from rnnzoo.emulation import EmulationTraining
+from rnnzoo.emulation_config import PROFILES
 from rnnzoo.emulation_data import EmulationData
 from rnnzoo.encoders import encode
 from rnnzoo.encoders.registry import BUILT_IN
 from rnnzoo.encoders.transformer import TransformerEncoder
+from rnnzoo.environment import processor_name
 from rnnzoo.network import Network
 
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS, DOCUMENT = ROOT / "benchmarks" / "results", ROOT / "docs" / "encoders.md"
 PHASES = ("draw", "encoder forward", "emulator forward", "backward", "clip and optimizer")
 
 
@@ -97,12 +105,13 @@ def products_of_transformer(models: int, encoder: TransformerEncoder) -> float:
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure, print the table and keep the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--encoders", default=",".join(BUILT_IN), help="names, separated by commas")
     parser.add_argument("--rounds", type=int, default=7, help="timed steps of each encoder")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--profile", choices=PROFILES, default="paper", help="sizes of encoders and emulator")
+    parser.add_argument("--document", action="store_true", help="rewrite the tables of docs/encoders.md")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     config, data = PROFILES[options.profile], synthetic_data(rows=256, positions=41)
@@ -119,21 +128,47 @@ def main() -> None:
             measured = phases(training)
             if turn:
                 times[name].append(measured)
-    speed = statistics.median(speeds)
-    emulator_bound = products_of_emulator(config.rows_per_step, 41, config.hidden_size) / speed
-    print(f"{options.threads} threads; large products {speed / 1e9:.0f} GFLOP/s")
-    print(f"the emulator's products at that speed: {emulator_bound * 1e3:.0f} ms\n")
-    print(f"{'encoder':<17}{'ms':>7}{'ratio':>7}   " + "  ".join(PHASES))
-    totals = {name: statistics.median(map(sum, rows)) for name, rows in times.items()}
-    for name in names:
-        medians = [statistics.median(column) * 1e3 for column in zip(*times[name], strict=True)]
-        parts = "  ".join(f"{value:>{len(phase)}.1f}" for phase, value in zip(PHASES, medians, strict=True))
-        print(f"{name:<17}{totals[name] * 1e3:>7.1f}{totals[name] / totals['constant']:>7.2f}   {parts}")
-    print("\nratio: to the emulator alone, which is the row `constant`")
-    if "transformer" in names:
+    result = summary(options, trainings, times, statistics.median(speeds))
+    print(render(result))
+    path = RESULTS / f"emulation-{options.profile}-{options.threads}-threads.json"
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    if options.document:
+        TIMES.rewrite(DOCUMENT, RESULTS)
+
+
+def summary(
+    options: argparse.Namespace,
+    trainings: dict[str, EmulationTraining],
+    times: dict[str, list[list[float]]],
+    speed: float,
+) -> dict:
+    """What was measured, as JSON data."""
+    config = PROFILES[options.profile]
+    seconds = {name: statistics.median(map(sum, rows)) for name, rows in times.items()}
+    products = products_of_emulator(config.rows_per_step, 41, config.hidden_size)
+    encoders = {}
+    for name, rows in times.items():
+        medians = [statistics.median(column) * 1e3 for column in zip(*rows, strict=True)]
+        encoders[name] = {
+            "milliseconds": seconds[name] * 1e3,
+            "ratio": seconds[name] / seconds["constant"],
+            "phases": dict(zip(PHASES, medians, strict=True)),
+        }
+    result = {
+        "machine": processor_name(),
+        "threads": options.threads,
+        "profile": options.profile,
+        "rounds": options.rounds,
+        "load_average": os.getloadavg()[0],
+        "gigaflops": speed / 1e9,
+        "emulator_products_milliseconds": 1e3 * products / speed,
+        "encoders": encoders,
+    }
+    if "transformer" in trainings:
         bound = products_of_transformer(config.rows_per_step, trainings["transformer"].encoder) / speed
-        print(f"the transformer's products at that speed: {bound * 1e3:.0f} ms")
-        print(f"the transformer less the emulator, to that: {(totals['transformer'] - totals['constant']) / bound:.2f}")
+        result["transformer_products_milliseconds"] = bound * 1e3
+        result["transformer_over_products"] = (seconds["transformer"] - seconds["constant"]) / bound
+    return result
 
 
 if __name__ == "__main__":

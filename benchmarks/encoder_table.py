@@ -1,6 +1,6 @@
 """Keep the results of `rnnzoo eval` with the project, and show them in docs/benchmark.md.
 
-python benchmarks/encoder_table.py --keep results/formal-languages-quick --note "seeds 0 to 2"
+python benchmarks/encoder_table.py --keep results/formal-languages-quick
 python benchmarks/encoder_table.py --document
 """
 
@@ -10,14 +10,14 @@ import argparse
 import json
 from pathlib import Path
 
+from page_block import PageBlock
+
 from rnnzoo.report.summary import compare_interactive_probing, describe_differences, describe_runs
 from rnnzoo.report.tables import emulation_lines, interval_text, row_label
 from rnnzoo.results import PAPER_EMULATION, Estimate, Results, over_seeds, read_results
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / "benchmarks" / "results"
-BEGIN = "<!-- encoder tables: begin, written by benchmarks/encoder_table.py --document -->"
-END = "<!-- encoder tables: end -->"
 DOWNSTREAM = {
     "formal-languages": (("task", "exact", "task, all three right"), ("accuracy", "mse", "accuracy, MSE")),
     "smnist": (
@@ -47,22 +47,6 @@ def render(results: Results) -> str:
     """One results folder as Markdown: what was run, the emulation table, the downstream table."""
     shown = [f"**{describe_runs(results)}**", "", describe_differences(results), "", *_emulation(results), ""]
     return "\n".join([*shown, compare_interactive_probing(results), "", *_downstream(results)])
-
-
-def render_all() -> str:
-    """Every kept result, by folder name."""
-    return "\n\n".join(render(read_results(folder)) for folder in sorted(KEPT.glob("encoders-*")))
-
-
-def block_of(document: str) -> str:
-    """The text between the two markers."""
-    return document.partition(BEGIN)[2].partition(END)[0].strip()
-
-
-def rewrite(document: Path) -> None:
-    """Replace the text between the markers by the tables of all kept results."""
-    before, _, rest = document.read_text().partition(BEGIN)
-    document.write_text(f"{before}{BEGIN}\n\n{render_all().strip()}\n\n{END}{rest.partition(END)[2]}")
 
 
 def _emulation(results: Results) -> list[str]:
@@ -116,6 +100,11 @@ def _cell(value: Estimate | None, digits: int, interval: bool = True) -> str:
     return f"{value.mean:.{digits}f}" + (f" ({bounds})" if bounds else "")
 
 
+ENCODERS = PageBlock(
+    "encoder tables", "encoder_table.py", "encoders-*/runs.jsonl", lambda path: render(read_results(path.parent))
+)
+
+
 def main() -> None:
     """Keep results, or write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -125,7 +114,7 @@ def main() -> None:
     if arguments.keep:
         print(keep(arguments.keep))
     if arguments.document:
-        rewrite(ROOT / "docs" / "benchmark.md")
+        ENCODERS.rewrite(ROOT / "docs" / "benchmark.md", KEPT)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
-BEGIN = "<!-- engines table: begin, written by benchmarks/engines.py --document -->"
-END = "<!-- engines table: end -->"
+from page_block import PageBlock, of_json
 
 
 def render(result: dict) -> str:
@@ -42,19 +38,4 @@ def render(result: dict) -> str:
     return "\n".join(lines)
 
 
-def render_all(folder: Path) -> str:
-    """Every result in a folder, by file name."""
-    results = sorted(folder.glob("engines-*.json"))
-    return "\n".join(render(json.loads(path.read_text())) for path in results)
-
-
-def block_of(document: str) -> str:
-    """The text between the two markers."""
-    return document.partition(BEGIN)[2].partition(END)[0].strip()
-
-
-def rewrite(document: Path, folder: Path) -> None:
-    """Replace the text between the markers by the tables of all results."""
-    before, _, rest = document.read_text().partition(BEGIN)
-    after = rest.partition(END)[2]
-    document.write_text(f"{before}{BEGIN}\n\n{render_all(folder).strip()}\n\n{END}{after}")
+ENGINES = PageBlock("engines table", "engines.py", "engines-*.json", of_json(render))

@@ -26,14 +26,15 @@ import engine_rivals as rivals
 import numpy as np
 import psutil
 import torch
-from engine_table import render, rewrite
+from engine_table import ENGINES, render
 
 from rnnzoo.generation.digits import tile_sources
 from rnnzoo.generation.engines import Snapshot, find_engine
 from rnnzoo.generation.engines.numba_engine import NumbaEngine
 from rnnzoo.generation.languages import language_population
 from rnnzoo.generation.population import Population, TileExamples, TokenExamples
-from rnnzoo.generation.recipes import Protocol, find_recipe
+from rnnzoo.generation.published_recipes import find_recipe
+from rnnzoo.generation.recipes import Protocol
 from rnnzoo.network import Network
 
 FOLDER = Path(__file__).parent / "results"
@@ -225,7 +226,7 @@ def race(task: Callable[[int], Population], rounds: int, quick: bool, threads: i
 def main(rounds: int, quick: bool, machine: str | None, document: bool) -> None:
     """Entry point."""
     if document:
-        rewrite(DOCUMENT, FOLDER)
+        ENGINES.rewrite(DOCUMENT, FOLDER)
         return
     engine, _ = find_engine("numba", languages(1))
     device = engine.describe_device()

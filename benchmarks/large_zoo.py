@@ -23,11 +23,12 @@ from pathlib import Path
 import click
 import h5py
 import numpy as np
-from large_zoo_table import render, rewrite
+from large_zoo_table import LARGE_ZOO, render
 
 from rnnzoo.environment import processor_name
 from rnnzoo.generation.plan import BUILD_FOLDER, Plan
-from rnnzoo.generation.recipes import Recipe, find_recipe
+from rnnzoo.generation.published_recipes import find_recipe
+from rnnzoo.generation.recipes import Recipe
 from rnnzoo.generation.shard_writer import UnitSource, copy_from_units, pack_zoo, shard_file
 from rnnzoo.generation.splits import offsets_entropy
 from rnnzoo.generation.units import finished_unit, unit_path, write_sidecar
@@ -195,7 +196,7 @@ def measure_all(rows: int) -> dict:
 def main(rows: int, document: bool, measure: str | None, folder: Path, models: int) -> None:
     """Measure, write benchmarks/results/large-zoo-<machine>.json, print the table."""
     if document:
-        rewrite(DOCUMENT, RESULTS)
+        LARGE_ZOO.rewrite(DOCUMENT, RESULTS)
         return
     if measure:
         print(json.dumps({**measurements(folder, models)[measure](), "peak_mebibytes": peak_mebibytes()}))

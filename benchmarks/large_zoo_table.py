@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
-BEGIN = "<!-- large zoo table: begin, written by benchmarks/large_zoo.py --document -->"
-END = "<!-- large zoo table: end -->"
+from page_block import PageBlock, of_json
 
 
 def render(result: dict) -> str:
@@ -31,13 +27,4 @@ def render(result: dict) -> str:
     return "\n".join([*lines, ""])
 
 
-def render_all(folder: Path) -> str:
-    """Every result in a folder, by file name."""
-    return "\n".join(render(json.loads(path.read_text())) for path in sorted(folder.glob("large-zoo-*.json")))
-
-
-def rewrite(document: Path, folder: Path) -> None:
-    """Replace the text between the markers by the tables of all results."""
-    before, _, rest = document.read_text().partition(BEGIN)
-    after = rest.partition(END)[2]
-    document.write_text(f"{before}{BEGIN}\n\n{render_all(folder).strip()}\n\n{END}{after}")
+LARGE_ZOO = PageBlock("large zoo table", "large_zoo.py", "large-zoo-*.json", of_json(render))

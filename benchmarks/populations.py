@@ -8,7 +8,8 @@ import numpy as np
 
 from rnnzoo.generation.languages import language_population
 from rnnzoo.generation.population import Population, TileExamples, TokenExamples
-from rnnzoo.generation.recipes import Protocol, find_recipe
+from rnnzoo.generation.published_recipes import find_recipe
+from rnnzoo.generation.recipes import Protocol
 from rnnzoo.network import Network
 
 

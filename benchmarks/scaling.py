@@ -24,7 +24,7 @@ from pathlib import Path
 
 import click
 import psutil
-from scaling_table import render, rewrite
+from scaling_table import SCALING, render
 from schedule_simulation import simulate
 
 from rnnzoo.environment import processor_name
@@ -32,7 +32,8 @@ from rnnzoo.generation.build import build
 from rnnzoo.generation.crews import RayCluster, ThisProcess, train_in_processes
 from rnnzoo.generation.plan import Plan
 from rnnzoo.generation.progress import SilentReporter
-from rnnzoo.generation.recipes import Recipe, find_recipe
+from rnnzoo.generation.published_recipes import find_recipe
+from rnnzoo.generation.recipes import Recipe
 from rnnzoo.generation.units import Session, finished_unit, open_session
 from rnnzoo.jobs import cpu_environments
 
@@ -204,7 +205,7 @@ def simulations(unit_seconds: Sequence[float], start_seconds: float) -> list[dic
 def main(rounds: int, unit_seconds: str | None, times_a_core: float, document: bool) -> None:
     """Measure, write benchmarks/results/scaling-<machine>.json, print the tables."""
     if document:
-        rewrite(DOCUMENT, RESULTS)
+        SCALING.rewrite(DOCUMENT, RESULTS)
         return
     if rounds == 0:
         print(json.dumps(simulations([float(s) for s in (unit_seconds or "").split(",")], 30.0), indent=1))

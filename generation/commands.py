@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
 from typing import Any
 
 import click
 
+from rnnzoo.assignments import assignment
 from rnnzoo.errors import UsageError
 from rnnzoo.generation.crew_options import crew_options, find_crew
 
@@ -78,7 +78,7 @@ def build_command(
       rnnzoo build formal-languages --ray auto --gpus 64 --out /shared/zoo
       rnnzoo build formal-languages --models 100 --steps 5000 --seed 7 --out zoos/mine
     """
-    from rnnzoo.generation.recipes import find_recipe
+    from rnnzoo.generation.published_recipes import find_recipe
 
     options = {
         "models": models,
@@ -90,7 +90,7 @@ def build_command(
         "protocol.batch_size": batch_size,
     }
     fields = {name: value for name, value in options.items() if value is not None}
-    fields |= dict(_assignment(text) for text in assignments)
+    fields |= dict(assignment(text, "tasks.largest_n=7") for text in assignments)
     recipe = find_recipe(zoo, scale)
     recipe = recipe.override(_image_fields(recipe.zoo, dataset, images) | fields)
     folder = out or Path("zoos") / f"{recipe.zoo}-{scale}"
@@ -144,13 +144,3 @@ def _image_fields(zoo: str, dataset: str | None, images: str | None) -> dict[str
         return {}
     named = digit_images(dataset or "mnist", "sample" if images == "sample" else "all")
     return {f"tasks.{name}": value for name, value in named.items()}
-
-
-def _assignment(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise UsageError(f"--set {text}: write FIELD=VALUE, for example --set tasks.largest_n=7.")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError) as error:
-        raise UsageError(f"--set {text}: {value!r} is no number or list of numbers.") from error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnzoo.errors import UsageError
+from rnnzoo.jobs import check_exclusive, cpu_environments, gpu_environments
 
 if TYPE_CHECKING:
     from rnnzoo.generation.crews import Crew
@@ -41,14 +42,13 @@ def find_crew(gpus: int | None, workers: int | None, ray: str | None, units: str
     Raises:
         UsageError: options that exclude each other, or that ask for what is not there.
     """
-    from rnnzoo.generation.crews import CPUWorkers, GPUWorkers, RayCluster, ThisProcess
+    from rnnzoo.generation.crews import RayCluster, ThisProcess, WorkerProcesses
 
-    if gpus is not None and workers is not None:
-        raise UsageError("--gpus and --workers exclude each other: GPUs have one process each.")
+    check_exclusive(gpus, workers)
     if ray is not None:
         return RayCluster(ray, gpus, workers, units)
     if units is not None:
         raise UsageError("--units is for --ray: elsewhere finished units lie in the --out folder.")
     if gpus is not None:
-        return GPUWorkers(gpus)
-    return ThisProcess() if workers is None else CPUWorkers(workers)
+        return WorkerProcesses(gpu_environments(gpus))
+    return ThisProcess() if workers is None else WorkerProcesses(cpu_environments(workers))

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol as Interface
 
-from rnnzoo.errors import RnnzooError, UsageError
+from rnnzoo.errors import RnnzooError
 from rnnzoo.generation.plan import BUILD_FOLDER, Plan, Unit
 from rnnzoo.generation.progress import Reporter
 from rnnzoo.generation.remote_units import remote_work
 from rnnzoo.generation.unit_store import UnitStore
 from rnnzoo.generation.units import Session
-from rnnzoo.jobs import FailedJob, Job, Work, cpu_environments, gpu_environments, run_in_processes
+from rnnzoo.job_queue import FailedJob, Job
+from rnnzoo.jobs import Work, run_in_processes
 from rnnzoo.ray_jobs import run_on_ray
 
 
@@ -55,36 +56,11 @@ class ThisProcess(_Here):
         return []
 
 
-@dataclass(frozen=True)
-class CPUWorkers(_Here):
-    """Some processes that share this machine's cores.
+class WorkerProcesses(_Here):
+    """Processes of this machine, one per environment; see `cpu_environments` and `gpu_environments`."""
 
-    Raises:
-        UsageError: fewer than one worker.
-    """
-
-    workers: int
-
-    def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise UsageError(f"--workers {self.workers} is impossible: give at least 1.")
-
-    def train(self, session: Session, units: Sequence[Unit], reporter: Reporter) -> list[FailedJob]:
-        """See `Crew`."""
-        return train_in_processes(session.out, units, cpu_environments(self.workers), reporter)
-
-
-class GPUWorkers(_Here):
-    """One process per GPU of this machine.
-
-    Raises:
-        UsageError: fewer GPUs are visible.
-    """
-
-    def __init__(self, gpus: int) -> None:
-        if gpus < 1:
-            raise UsageError(f"--gpus {gpus} is impossible: give at least 1, or leave it out.")
-        self.environments = gpu_environments(gpus)
+    def __init__(self, environments: Sequence[Mapping[str, str]]) -> None:
+        self.environments = environments
 
     def train(self, session: Session, units: Sequence[Unit], reporter: Reporter) -> list[FailedJob]:
         """See `Crew`."""

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Protocol as Interface
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
+from rnnzoo.display import TerminalDisplay
 from rnnzoo.interruption import raise_if_interrupted
 
 
@@ -62,12 +61,12 @@ class SilentReporter:
         """See `Reporter`."""
 
 
-class TerminalReporter:
-    """A progress bar with models, steps, loss and time left; use as a context manager."""
+class TerminalReporter(TerminalDisplay):
+    """A progress bar with models, steps, loss and time left."""
 
     def __init__(self, console: Console) -> None:
-        self.console = console
-        self._progress = Progress(
+        super().__init__(
+            console,
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
@@ -78,54 +77,39 @@ class TerminalReporter:
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            console=console,
         )
-        self._task = self._progress.add_task("preparing", total=None, models="", loss="", visible=False)
+        self._task = self.bars.add_task("preparing", total=None, models="", loss="", visible=False)
         self._models = self._steps = self._finished = 0
-
-    def __enter__(self) -> TerminalReporter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._progress.live.is_started:
-            self._progress.stop()
 
     def begin(self, models: int, finished_models: int, steps: int) -> None:
         """See `Reporter`."""
-        # Not before there is work: what is refused earlier is one clear line.
-        self._progress.start()
+        self.start()
         self._models, self._finished, self._steps = models, finished_models, steps
         # Time left is estimated from what this run trains, not from what an earlier one left behind.
-        self._progress.reset(self._task, total=models * max(steps, 1), completed=finished_models * max(steps, 1))
-        self._progress.update(self._task, visible=True)
+        self.bars.reset(self._task, total=models * max(steps, 1), completed=finished_models * max(steps, 1))
+        self.bars.update(self._task, visible=True)
         self._show("training", "")
 
     def training(self, model_steps: int, loss: float) -> None:
         """See `Reporter`."""
         raise_if_interrupted()
-        self._progress.update(self._task, completed=self._finished * max(self._steps, 1) + model_steps)
+        self.bars.update(self._task, completed=self._finished * max(self._steps, 1) + model_steps)
         self._show("training", f"loss {loss:.3f}")
 
     def unit_finished(self, models: int) -> None:
         """See `Reporter`."""
         raise_if_interrupted()
         self._finished += models
-        self._progress.update(self._task, completed=self._finished * max(self._steps, 1))
+        self.bars.update(self._task, completed=self._finished * max(self._steps, 1))
         self._show("training", None)
 
     def phase(self, text: str) -> None:
         """See `Reporter`."""
         self._show(text, None)
 
-    def message(self, text: str) -> None:
-        """See `Reporter`."""
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
-
     def _show(self, description: str, loss: str | None) -> None:
         models = f"{self._finished}/{self._models}"
         if loss is None:
-            self._progress.update(self._task, description=description, models=models)
+            self.bars.update(self._task, description=description, models=models)
         else:
-            self._progress.update(self._task, description=description, models=models, loss=loss)
+            self.bars.update(self._task, description=description, models=models, loss=loss)

@@ -13,7 +13,8 @@ from rnnzoo.benchmark_plan import BenchmarkConfig, BenchmarkPlan, check_splits, 
 from rnnzoo.benchmark_runs import ERROR_NAME, RECORD_NAME, run_folder
 from rnnzoo.errors import RnnzooError
 from rnnzoo.hub import resolve
-from rnnzoo.jobs import FailedJob, Job, Listener, Work
+from rnnzoo.job_queue import FailedJob, Job, Listener
+from rnnzoo.jobs import Work
 from rnnzoo.manifest import read_manifest
 from rnnzoo.results import RUNS_NAME
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from rnnzoo.atomic import write_json
 from rnnzoo.downstream import DOWNSTREAM_PROFILES, DownstreamConfig
-from rnnzoo.emulation import PROFILES, EmulationConfig
+from rnnzoo.emulation_config import PROFILES, EmulationConfig
 from rnnzoo.encoders import find_encoder
 from rnnzoo.errors import RnnzooError, UsageError
-from rnnzoo.jobs import Job
+from rnnzoo.job_queue import Job
 from rnnzoo.manifest import Manifest, canonical_sha256
 from rnnzoo.properties import properties_of
 from rnnzoo.results import RAILS

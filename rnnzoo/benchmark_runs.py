@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -43,6 +43,18 @@ def run_folder(folder: Path, name: str) -> Path:
     return folder / "runs" / name
 
 
+class Subject(NamedTuple):
+    """Whom a job is about: an encoder with its settings, and a seed."""
+
+    encoder: str
+    settings: dict[str, Any]
+    seed: int
+
+    def run(self, kind: str, *details: str) -> str:
+        """Name of one of its runs."""
+        return run_name(kind, self.encoder, self.seed, *details)
+
+
 class BenchmarkRuns:
     """The zoo's sound rows in memory, and how each job is done on them."""
 
@@ -66,31 +78,34 @@ class BenchmarkRuns:
 
     def do(self, payload: dict[str, Any], progress: Progress) -> None:
         """One job; a run that fails for good leaves its reason in its folder, and the others go on."""
-        encoder, seed = payload["encoder"], payload["seed"]
-        settings = dict(self.config.encoders.get(encoder, {}))
-        details = () if payload["kind"] == "emulation" else (payload["property"], "supervised")
+        settings = dict(self.config.encoders.get(payload["encoder"], {}))
+        subject = Subject(payload["encoder"], settings, payload["seed"])
+        supervised = payload["kind"] == "supervised"
+        name = subject.run("downstream", payload["property"], "supervised") if supervised else subject.run("emulation")
         try:
-            if payload["kind"] == "emulation":
-                self.pretrain(encoder, settings, seed, progress)
-                self.predict_from_embeddings(encoder, settings, seed, payload["properties"])
-            else:
+            if supervised:
                 (asked,) = properties_of(self.plan.kind, (payload["property"],))
-                self.train_supervised(encoder, settings, seed, asked, progress)
+                self.train_supervised(subject, asked, progress)
+            else:
+                self.pretrain(subject, progress)
+                self.predict_from_embeddings(subject, payload["properties"])
         except Exception as error:
             # Anyone's encoder runs here, and whatever it raises must not take the rest of the matrix with it.
-            kind = "emulation" if payload["kind"] == "emulation" else "downstream"
-            folder = run_folder(self.folder, run_name(kind, encoder, seed, *details))
+            folder = run_folder(self.folder, name)
             folder.mkdir(parents=True, exist_ok=True)
             message = str(error) if isinstance(error, RnnzooError) else traceback.format_exc()
             write_text(folder / ERROR_NAME, message)
 
-    def pretrain(self, encoder_name: str, settings: dict[str, Any], seed: int, progress: Progress) -> None:
+    def pretrain(self, subject: Subject, progress: Progress) -> None:
         """An emulation run: train, evaluate on both test splits, keep the encoder; does nothing if it is recorded."""
-        folder = run_folder(self.folder, run_name("emulation", encoder_name, seed))
+        name = subject.run("emulation")
+        folder = run_folder(self.folder, name)
         if (folder / RECORD_NAME).exists():
             return
         folder.mkdir(parents=True, exist_ok=True)
-        training = EmulationTraining(self.train, encoder_name, self.config.emulation, seed, self.device, settings)
+        training = EmulationTraining(
+            self.train, subject.encoder, self.config.emulation, subject.seed, self.device, subject.settings
+        )
         curve = train_with_checkpoints(training, self.tests["validation"], folder, progress)
         began = time.perf_counter()
         metrics, rows = {}, []
@@ -98,7 +113,7 @@ class BenchmarkRuns:
             losses = evaluate(training.encoder, training.emulator, data, self.config.emulation.evaluated_rollouts)
             z = embed_rows(training.encoder, data.networks)
             real, emulated = emulated_accuracy(
-                training.emulator, z, data, self.zoo, self.config.emulation.emulated_strings, seed
+                training.emulator, z, data, self.zoo, self.config.emulation.emulated_strings, subject.seed
             )
             metrics[split] = {name: float(values.mean()) for name, values in losses.items()}
             if np.isfinite(real).all():
@@ -109,54 +124,58 @@ class BenchmarkRuns:
             np.savez(file, **joined)  # type: ignore[arg-type]
         _write_probes(training.encoder, self.tests["validation"], folder)
         save_encoder(training.encoder, folder / "encoder")
-        record = self._record("emulation", encoder_name, training.encoder, settings, seed) | {
+        record = self._record("emulation", subject, training.encoder) | {
             "metrics": metrics,
             "seconds": {"training": curve["seconds"], "evaluation": time.perf_counter() - began},
         }
-        write_json(folder / RECORD_NAME, {"run": run_name("emulation", encoder_name, seed), **record})
+        write_json(folder / RECORD_NAME, {"run": name, **record})
         (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
         (folder / ERROR_NAME).unlink(missing_ok=True)
 
-    def predict_from_embeddings(
-        self, encoder_name: str, settings: dict[str, Any], seed: int, properties: Sequence[str]
-    ) -> None:
+    def predict_from_embeddings(self, subject: Subject, properties: Sequence[str]) -> None:
         """Downstream runs on the frozen embeddings of a finished emulation run, those that are not recorded."""
-        names = {asked: run_name("downstream", encoder_name, seed, asked, "frozen") for asked in properties}
+        names = {asked: subject.run("downstream", asked, "frozen") for asked in properties}
         missing = [asked for asked in properties if not (run_folder(self.folder, names[asked]) / RECORD_NAME).exists()]
         if not missing:
             return
-        pretrained = run_folder(self.folder, run_name("emulation", encoder_name, seed))
+        pretrained = run_folder(self.folder, subject.run("emulation"))
         encoder = load_encoder(pretrained / "encoder").to(self.device)
         z = embed_rows(encoder, self.data.networks)
         for asked in properties_of(self.plan.kind, tuple(missing)):
             began = time.perf_counter()
             learned, scored, labels = self._labelled(asked)
             outputs = asked.outputs(self.zoo)
-            predict = train_on_embeddings(asked, outputs, z[learned], labels[learned], self.config.downstream, seed)
+            predict = train_on_embeddings(
+                asked, outputs, z[learned], labels[learned], self.config.downstream, subject.seed
+            )
             metrics = {split: asked.score(predict(z[rows]), labels[rows]) for split, rows in scored.items()}
-            name = names[asked.name]
-            self._record_downstream(name, encoder_name, encoder, settings, seed, asked, "frozen", metrics, began)
+            self._record_downstream(names[asked.name], subject, encoder, asked, "frozen", metrics, began)
 
-    def train_supervised(
-        self, encoder_name: str, settings: dict[str, Any], seed: int, asked: Property, progress: Progress
-    ) -> None:
+    def train_supervised(self, subject: Subject, asked: Property, progress: Progress) -> None:
         """A downstream run that trains an encoder end to end on the labels; nothing if it is recorded."""
-        name = run_name("downstream", encoder_name, seed, asked.name, "supervised")
+        name = subject.run("downstream", asked.name, "supervised")
         if (run_folder(self.folder, name) / RECORD_NAME).exists():
             return
         began = time.perf_counter()
         config = self.config.emulation
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            context = self.train.context(config.z_size, seed)
-            encoder = build_encoder(encoder_name, context, config.profile, **settings).to(self.device)
+            torch.manual_seed(subject.seed)
+            context = self.train.context(config.z_size, subject.seed)
+            encoder = build_encoder(subject.encoder, context, config.profile, **subject.settings).to(self.device)
         learned, scored, labels = self._labelled(asked)
         networks, outputs = self.data.networks, asked.outputs(self.zoo)
         predict = train_end_to_end(
-            asked, outputs, encoder, networks.take(learned), labels[learned], self.config.downstream, seed, progress
+            asked,
+            outputs,
+            encoder,
+            networks.take(learned),
+            labels[learned],
+            self.config.downstream,
+            subject.seed,
+            progress,
         )
         metrics = {split: asked.score(predict(networks.take(rows)), labels[rows]) for split, rows in scored.items()}
-        self._record_downstream(name, encoder_name, encoder, settings, seed, asked, "supervised", metrics, began)
+        self._record_downstream(name, subject, encoder, asked, "supervised", metrics, began)
 
     def _labelled(self, asked: Property) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """Rows to learn from, rows to be scored on, by split, and the labels of all rows.
@@ -191,19 +210,17 @@ class BenchmarkRuns:
             "z": z.cpu().numpy(),
         }
 
-    def _record(
-        self, kind: str, encoder_name: str, encoder: Encoder, settings: dict[str, Any], seed: int
-    ) -> dict[str, Any]:
+    def _record(self, kind: str, subject: Subject, encoder: Encoder) -> dict[str, Any]:
         manifest = self.zoo.manifest
         config = asdict(self.config.emulation if kind == "emulation" else self.config.downstream)
         device = torch.cuda.get_device_name() if self.device == "cuda" else processor_name()
         return {
             "kind": kind,
-            "encoder": encoder_name,
-            "mechanistic": find_encoder(encoder_name).mechanistic,
-            "seed": seed,
+            "encoder": subject.encoder,
+            "mechanistic": find_encoder(subject.encoder).mechanistic,
+            "seed": subject.seed,
             "profile": self.config.emulation.profile,
-            "config": {**config, "encoder_settings": {**encoder.settings, **settings}},
+            "config": {**config, "encoder_settings": {**encoder.settings, **subject.settings}},
             "zoo": {
                 "kind": self.plan.kind,
                 "folder": Path(self.plan.zoo).name,
@@ -220,16 +237,14 @@ class BenchmarkRuns:
     def _record_downstream(
         self,
         name: str,
-        encoder_name: str,
+        subject: Subject,
         encoder: Encoder,
-        settings: dict[str, Any],
-        seed: int,
         asked: Property,
         mode: str,
         metrics: dict[str, dict[str, float]],
         began: float,
     ) -> None:
-        record = self._record("downstream", encoder_name, encoder, settings, seed) | {
+        record = self._record("downstream", subject, encoder) | {
             "property": asked.name,
             "mode": mode,
             "metrics": metrics,

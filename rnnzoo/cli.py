@@ -67,7 +67,7 @@ def list_command(folder: Path) -> None:
     from rnnzoo.hub import local_zoos
     from rnnzoo.manifest import read_manifest
 
-    recipes = importlib.import_module("rnnzoo.generation.recipes").RECIPES
+    recipes = importlib.import_module("rnnzoo.generation.published_recipes").RECIPES
     table = Table(
         "zoo", "scale", "models", "steps", "snapshots", "rows", title="can be built: rnnzoo build ZOO --scale SCALE"
     )

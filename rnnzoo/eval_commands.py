@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import ast
-import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from rnnzoo.assignments import assignment
+from rnnzoo.environment import usable_cores
 from rnnzoo.errors import RnnzooError, UsageError
-from rnnzoo.jobs import FailedJob, Job, Listener, Work, cpu_environments, gpu_environments, run_in_processes
+from rnnzoo.job_queue import FailedJob, Job, Listener
+from rnnzoo.jobs import Work, check_exclusive, cpu_environments, gpu_environments, run_in_processes
 
 if TYPE_CHECKING:
     from rnnzoo.benchmark import Execute, Outcome
@@ -73,7 +74,7 @@ def eval_command(
     from rnnzoo.benchmark_plan import BenchmarkConfig
     from rnnzoo.evaluation_progress import EvaluationProgress
 
-    config = BenchmarkConfig.of_profile(profile, dict(_assignment(text) for text in assignments))
+    config = BenchmarkConfig.of_profile(profile, dict(assignment(text, "emulation.steps=500") for text in assignments))
     chosen = _encoders(encoders, own_encoders)
     folder = out or Path("results") / f"{Path(zoo).name}-{profile}"
     asked = properties.split(",") if properties else None
@@ -156,21 +157,15 @@ def _executor(workers: int | None, gpus: int | None, ray: str | None) -> Execute
     """What does the jobs: a Ray cluster if one is named, else GPUs if there are any, else processes on the CPU."""
     import torch
 
-    if gpus is not None and workers is not None:
-        raise UsageError("--gpus and --workers exclude each other: GPUs have one process each.")
-    if gpus is not None and gpus < 1:
-        raise UsageError(f"--gpus {gpus} is impossible: give at least 1, or leave it out.")
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers {workers} is impossible: give at least 1.")
+    check_exclusive(gpus, workers)
     if ray is not None:
         return partial(_on_ray, address=ray, gpus=gpus, workers=workers)
-    if workers is None and (gpus or torch.cuda.device_count()):
-        environments = gpu_environments(gpus or torch.cuda.device_count())
-    else:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        count = workers or min(cores, MOST_DEFAULT_WORKERS)
-        environments = [{**variables, "CUDA_VISIBLE_DEVICES": ""} for variables in cpu_environments(count, cores)]
-    return partial(_in_processes, environments=environments)
+    if gpus is None and workers is None:
+        gpus = torch.cuda.device_count() or None
+    if gpus is not None:
+        return partial(_in_processes, environments=gpu_environments(gpus))
+    count = min(usable_cores(), MOST_DEFAULT_WORKERS) if workers is None else workers
+    return partial(_in_processes, environments=cpu_environments(count))
 
 
 def _in_processes(
@@ -191,13 +186,3 @@ def _on_ray(
     from rnnzoo.ray_jobs import run_on_ray
 
     return run_on_ray(work, jobs, address, log_folder, listener, gpus, workers)
-
-
-def _assignment(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise UsageError(f"--set {text}: write FIELD=VALUE, for example --set emulation.steps=500.")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
+from rnnzoo.display import TerminalDisplay
 from rnnzoo.interruption import raise_if_interrupted
-from rnnzoo.jobs import Job
+from rnnzoo.job_queue import Job
 
 
-class EvaluationProgress:
-    """Tells the terminal; use as a context manager."""
+class EvaluationProgress(TerminalDisplay):
+    """Tells the terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True)
-        self._progress = Progress(
+        super().__init__(
+            console or Console(stderr=True),
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -33,31 +32,20 @@ class EvaluationProgress:
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            console=self.console,
         )
-        self._total = self._progress.add_task("preparing", total=None, unit="")
+        self._total = self.bars.add_task("preparing", total=None, unit="")
         self._steps: dict[str, int] = {}
         self._done: dict[str, int] = {}
         self._shown: dict[str, TaskID] = {}
         self._jobs_done = 0
-
-    def __enter__(self) -> EvaluationProgress:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._progress.live.is_started:
-            self._progress.stop()
 
     def begin(self, jobs: Sequence[Job], steps: Sequence[int], finished_runs: int) -> None:
         """See `BenchmarkListener`."""
         self._steps = {job.name: count for job, count in zip(jobs, steps, strict=True)}
         if finished_runs:
             self.message(f"Going on: {finished_runs} runs are recorded already.")
-        # Not before there is work: what is refused earlier is one clear line.
-        self._progress.start()
-        self._progress.update(self._total, total=sum(steps), unit="updates", completed=0)
+        self.start()
+        self.bars.update(self._total, total=sum(steps), unit="updates", completed=0)
         self._show_total()
 
     def progress(self, job: Job, done: int, value: float) -> None:
@@ -65,8 +53,8 @@ class EvaluationProgress:
         raise_if_interrupted()
         self._done[job.name] = done
         if job.name not in self._shown:
-            self._shown[job.name] = self._progress.add_task(job.name, total=self._steps[job.name], unit="")
-        self._progress.update(self._shown[job.name], completed=done, unit=f"loss {value:.4f}")
+            self._shown[job.name] = self.bars.add_task(job.name, total=self._steps[job.name], unit="")
+        self.bars.update(self._shown[job.name], completed=done, unit=f"loss {value:.4f}")
         self._show_total()
 
     def finished(self, job: Job) -> None:
@@ -74,13 +62,9 @@ class EvaluationProgress:
         self._jobs_done += 1
         self._done[job.name] = self._steps[job.name]
         if job.name in self._shown:
-            self._progress.remove_task(self._shown.pop(job.name))
+            self.bars.remove_task(self._shown.pop(job.name))
         self._show_total()
-
-    def message(self, text: str) -> None:
-        """See `Listener`."""
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def _show_total(self) -> None:
         description = f"{self._jobs_done}/{len(self._steps)} jobs"
-        self._progress.update(self._total, completed=sum(self._done.values()), description=description)
+        self.bars.update(self._total, completed=sum(self._done.values()), description=description)

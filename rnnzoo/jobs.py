@@ -9,36 +9,20 @@ import os
 import selectors
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
-from typing import Protocol as Interface
 
-from rnnzoo.errors import RnnzooError, UsageError
-
-ATTEMPTS = 3
-"""How often a job is tried before the others go on without it."""
+from rnnzoo.environment import usable_cores
+from rnnzoo.errors import UsageError
+from rnnzoo.job_queue import FailedJob, Job, JobQueue, Listener, raise_stop
 
 Progress = Callable[[int, float], None]
 """Called within a job with how much of it is done and a value worth showing, such as a loss."""
 
 Task = Callable[[dict[str, Any], Progress], None]
 """Does one job, given its payload."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One thing to do, the same whoever does it and however often.
-
-    Attributes:
-        name: what messages call it, "models 0 to 15"; no two jobs of one run share it.
-        payload: all that tells it from the others, as JSON.
-    """
-
-    name: str
-    payload: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -60,38 +44,16 @@ class Work:
         return task
 
 
-@dataclass(frozen=True)
-class FailedJob:
-    """A job that was given up, and where the last attempt at it is logged."""
-
-    job: Job
-    log: str
-
-
-class Listener(Interface):
-    """What a run tells as it goes."""
-
-    def progress(self, job: Job, done: int, value: float) -> None:
-        """So much of a job is done; 0 when an attempt at it was lost."""
-        ...
-
-    def finished(self, job: Job) -> None:
-        """A job is done."""
-        ...
-
-    def message(self, text: str) -> None:
-        """A line the user should read."""
-        ...
-
-
 def gpu_environments(count: int) -> list[dict[str, str]]:
     """The environment of one worker per GPU.
 
     Raises:
-        UsageError: fewer GPUs are visible.
+        UsageError: fewer than 1 are asked for, or fewer are visible.
     """
     import torch
 
+    if count < 1:
+        raise UsageError(f"--gpus {count} is impossible: give at least 1, or leave it out.")
     visible = torch.cuda.device_count()
     if count > visible:
         raise UsageError(
@@ -104,11 +66,25 @@ def gpu_environments(count: int) -> list[dict[str, str]]:
 
 
 def cpu_environments(workers: int, cores: int | None = None) -> list[dict[str, str]]:
-    """The environment of each of some CPU workers: they share the cores, by default all usable ones, evenly."""
-    if cores is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = str(max(1, cores // workers))
-    return [{"NUMBA_NUM_THREADS": threads, "OMP_NUM_THREADS": threads} for _ in range(workers)]
+    """The environment of each of some CPU workers: they share cores, by default all usable ones, and see no GPU.
+
+    Raises:
+        UsageError: fewer than 1.
+    """
+    if workers < 1:
+        raise UsageError(f"--workers {workers} is impossible: give at least 1.")
+    threads = str(max(1, (cores or usable_cores()) // workers))
+    return [{"NUMBA_NUM_THREADS": threads, "OMP_NUM_THREADS": threads, "CUDA_VISIBLE_DEVICES": ""}] * workers
+
+
+def check_exclusive(gpus: int | None, workers: int | None) -> None:
+    """Refuse GPUs and CPU workers at once.
+
+    Raises:
+        UsageError: both are asked for.
+    """
+    if gpus is not None and workers is not None:
+        raise UsageError("--gpus and --workers exclude each other: GPUs have one process each.")
 
 
 def run_in_processes(
@@ -163,17 +139,13 @@ class _Scheduler:
         self.work = work
         self.environments = environments
         self.log_folder = log_folder
-        self.listener = listener
-        self.waiting = deque(jobs)
-        self.attempts = {job.name: 0 for job in jobs}
-        self.failed: list[FailedJob] = []
+        self.queue = JobQueue(jobs, listener)
         self.workers: list[_Worker] = []
-        self.idle_deaths = 0
         self.selector = selectors.DefaultSelector()
 
     def run(self) -> list[FailedJob]:
         """Until every job is finished or given up."""
-        for slot in range(min(len(self.environments), len(self.waiting))):
+        for slot in range(min(len(self.environments), len(self.queue))):
             self._start(slot)
         while self.workers:
             for key, _ in self.selector.select():
@@ -183,7 +155,7 @@ class _Scheduler:
                     self._hear(worker, data)
                 else:
                     self._bury(worker)
-        return self.failed
+        return self.queue.failed
 
     def close(self) -> None:
         """End all workers at once; what they left half-written is nobody's."""
@@ -216,27 +188,24 @@ class _Scheduler:
         *lines, worker.buffer = (worker.buffer + data).split(b"\n")
         for line in lines:
             message = json.loads(line)
-            if "stop" in message:
-                error = UsageError if message["exit_code"] == UsageError.exit_code else RnnzooError
-                raise error(message["stop"])
+            raise_stop(message)
             if "done" in message:
                 assert worker.job is not None
-                self.listener.progress(worker.job, message["done"], message["value"])
+                self.queue.listener.progress(worker.job, message["done"], message["value"])
             elif "finished" in message:
                 assert worker.job is not None
-                self.idle_deaths = 0
                 finished, worker.job = worker.job, None
-                self.listener.finished(finished)
+                self.queue.finished(finished)
                 self._hand_out(worker)
             else:
                 self._hand_out(worker)
 
     def _hand_out(self, worker: _Worker) -> None:
         stdin = _pipe(worker.process.stdin)
-        if not self.waiting:
+        worker.job = self.queue.take()
+        if worker.job is None:
             stdin.close()
             return
-        worker.job = self.waiting.popleft()
         # If it died meanwhile, its closed output says so next, and the job is handed to another.
         with contextlib.suppress(BrokenPipeError):
             stdin.write(json.dumps(worker.job.payload).encode() + b"\n")
@@ -248,29 +217,14 @@ class _Scheduler:
         code = worker.process.wait()
         _close_pipes(worker)
         self.workers.remove(worker)
-        if worker.job is None:
-            # A worker that dies before it is ready would be replaced for ever.
-            self.idle_deaths += code != 0
-            if code != 0 and self.idle_deaths > ATTEMPTS:
-                raise RnnzooError(
-                    f"Workers die as they start (exit code {code}); see {worker.log}.\n{_tail(worker.log)}"
-                )
-        else:
-            self._retry(worker, worker.job, code)
-        if self.waiting and len(self.workers) < len(self.waiting):
+        if worker.job is not None:
+            ended = f"signal {-code}" if code < 0 else f"exit code {code}"
+            what = f"Worker {worker.slot} died ({ended}) at work on {worker.job.name}"
+            self.queue.lost(worker.job, what, str(worker.log))
+        elif code:
+            self.queue.died_idle(f"(exit code {code}); see {worker.log}.\n{_tail(worker.log)}")
+        if len(self.workers) < len(self.queue):
             self._start(worker.slot)
-
-    def _retry(self, worker: _Worker, job: Job, code: int) -> None:
-        self.attempts[job.name] += 1
-        self.listener.progress(job, 0, float("nan"))
-        ended = f"signal {-code}" if code < 0 else f"exit code {code}"
-        what = f"Worker {worker.slot} died ({ended}) at work on {job.name}"
-        if self.attempts[job.name] < ATTEMPTS:
-            self.listener.message(f"{what}; trying again.")
-            self.waiting.append(job)
-        else:
-            self.listener.message(f"{what} for the last of {ATTEMPTS} times; going on without. Log: {worker.log}")
-            self.failed.append(FailedJob(job, str(worker.log)))
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:

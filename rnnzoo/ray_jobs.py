@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import socket
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rnnzoo.errors import RnnzooError, UsageError
-from rnnzoo.jobs import ATTEMPTS, FailedJob, Job, Listener, Task, Work
+from rnnzoo.job_queue import FailedJob, Job, JobQueue, Listener, raise_stop, stop_answer
+from rnnzoo.jobs import Task, Work
 from rnnzoo.worker import throttled
 
 POLL_SECONDS = 0.3
@@ -79,7 +79,7 @@ class RayWorker:
             self.task = self.work.open()
             return {"ready": True}
         except RnnzooError as error:
-            return {"stop": str(error), "exit_code": error.exit_code}
+            return stop_answer(error)
 
     def do(self, name: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Do one job."""
@@ -92,7 +92,7 @@ class RayWorker:
             self.task(payload, throttled(report))
             return {"finished": True}
         except RnnzooError as error:
-            return {"stop": str(error), "exit_code": error.exit_code}
+            return stop_answer(error)
 
 
 class Board:
@@ -117,13 +117,9 @@ class _RayScheduler:
     ) -> None:
         self.ray = ray
         self.work = work
-        self.listener = listener
         self.log = log_folder / "ray.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        self.waiting = deque(jobs)
-        self.attempts = {job.name: 0 for job in jobs}
-        self.failed: list[FailedJob] = []
-        self.idle_deaths = 0
+        self.queue = JobQueue(jobs, listener)
         self.calls: dict[Any, tuple[Any, Job | None]] = {}
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=False
@@ -135,12 +131,12 @@ class _RayScheduler:
         """Until every job is finished or given up."""
         for _ in range(slots):
             self._start()
-        while self.waiting or any(job is not None for _, job in self.calls.values()):
+        while self.queue or any(job is not None for _, job in self.calls.values()):
             answered, _ = self.ray.wait(list(self.calls), num_returns=1, timeout=POLL_SECONDS)
             for call in answered:
                 self._hear(call)
             self._show_progress()
-        return self.failed
+        return self.queue.failed
 
     def close(self) -> None:
         """End all workers at once."""
@@ -163,13 +159,11 @@ class _RayScheduler:
         if "stop" in answer:
             # The others are ended with it, this one too.
             self.calls[call] = worker, None
-            raise (UsageError if answer["exit_code"] == UsageError.exit_code else RnnzooError)(answer["stop"])
+        raise_stop(answer)
         if job is not None:
-            self.idle_deaths = 0
-            self.listener.finished(job)
-        if self.waiting:
-            job = self.waiting.popleft()
-            self.calls[worker.do.remote(job.name, job.payload)] = worker, job
+            self.queue.finished(job)
+        if following := self.queue.take():
+            self.calls[worker.do.remote(following.name, following.payload)] = worker, following
         else:
             self.ray.kill(worker)
 
@@ -179,30 +173,17 @@ class _RayScheduler:
         with open(self.log, "a") as log:
             log.write(f"{job.name if job else 'starting'}: {error}\n\n")
         if job is None:
-            self.idle_deaths += 1
-            if self.idle_deaths > ATTEMPTS:
-                raise RnnzooError(f"Workers die as they start ({_last_line(error)}); see {self.log}.")
+            self.queue.died_idle(f"({_last_line(error)}); see {self.log}.")
         else:
-            self._retry(job, error)
-        if self.waiting:
+            self.queue.lost(job, f"A Ray worker was lost at work on {job.name} ({_last_line(error)})", str(self.log))
+        if self.queue:
             self._start()
-
-    def _retry(self, job: Job, error: Exception) -> None:
-        self.attempts[job.name] += 1
-        self.listener.progress(job, 0, float("nan"))
-        what = f"A Ray worker was lost at work on {job.name} ({_last_line(error)})"
-        if self.attempts[job.name] < ATTEMPTS:
-            self.listener.message(f"{what}; trying again.")
-            self.waiting.append(job)
-        else:
-            self.listener.message(f"{what} for the last of {ATTEMPTS} times; going on without. Log: {self.log}")
-            self.failed.append(FailedJob(job, str(self.log)))
 
     def _show_progress(self) -> None:
         in_work = {job.name: job for _, job in self.calls.values() if job is not None}
         for name, (done, value) in self.ray.get(self.board.collect.remote()).items():
             if name in in_work:
-                self.listener.progress(in_work[name], done, value)
+                self.queue.listener.progress(in_work[name], done, value)
 
 
 def _import_ray() -> Any:

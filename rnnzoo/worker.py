@@ -16,6 +16,7 @@ import time
 from typing import Any, TextIO
 
 from rnnzoo.errors import RnnzooError
+from rnnzoo.job_queue import stop_answer
 from rnnzoo.jobs import Progress, Work
 
 REPORT_EVERY_SECONDS = 0.2
@@ -37,7 +38,7 @@ def main(work: Work) -> int:
             task(json.loads(line), throttled(report))
             _tell(answers, {"finished": True})
     except RnnzooError as error:
-        _tell(answers, {"stop": str(error), "exit_code": error.exit_code})
+        _tell(answers, stop_answer(error))
         return error.exit_code
     return 0
 

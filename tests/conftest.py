@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from interrupted_builds import contents
 
 from rnnzoo.generation.build import build
 from rnnzoo.generation.digit_images import DigitImages, load_images
-from rnnzoo.generation.recipes import Recipe, find_recipe
+from rnnzoo.generation.published_recipes import find_recipe
+from rnnzoo.generation.recipes import Recipe
 from rnnzoo.generation.tasks import digit_images
 from rnnzoo.zoo import Zoo, load
 
@@ -31,6 +33,20 @@ def built_folder(tmp_path_factory: pytest.TempPathFactory, small_recipe: Recipe)
     out = tmp_path_factory.mktemp("zoo") / "built"
     build(small_recipe, out, "reference")
     return out
+
+
+@pytest.fixture(scope="session")
+def fourteen_models(small_recipe: Recipe) -> Recipe:
+    """For builds that are disturbed: many units, each trained in no time."""
+    return small_recipe.override({"models": 14, "snapshots": (0, 25), "rollouts.evaluated": 8, "rollouts.recorded": 3})
+
+
+@pytest.fixture(scope="session")
+def undisturbed(fourteen_models: Recipe, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Every column of the zoo of fourteen models, built in one go."""
+    out = tmp_path_factory.mktemp("undisturbed") / "zoo"
+    build(fourteen_models, out, "reference")
+    return contents(out)
 
 
 @pytest.fixture(scope="session")

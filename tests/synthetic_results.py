@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnzoo.emulation import EmulationConfig
+from rnnzoo.emulation_config import EmulationConfig
 
 CONFIG = EmulationConfig(
     profile="quick",

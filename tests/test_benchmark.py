@@ -20,7 +20,8 @@ from rnnzoo.benchmark import Outcome, run_benchmark
 from rnnzoo.benchmark_plan import BenchmarkConfig, run_name
 from rnnzoo.encoders import Context, Encoder, Rows, load_encoder
 from rnnzoo.errors import RnnzooError, UsageError
-from rnnzoo.jobs import FailedJob, Job, Listener, Work
+from rnnzoo.job_queue import FailedJob, Job, Listener
+from rnnzoo.jobs import Work
 
 SMALL = {
     "emulation.steps": 6,

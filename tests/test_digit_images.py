@@ -18,7 +18,7 @@ from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.generation import digit_images as sources
 from rnnzoo.generation.build import build
 from rnnzoo.generation.digit_images import DigitImages, load_images, read_idx_folder
-from rnnzoo.generation.recipes import find_recipe
+from rnnzoo.generation.published_recipes import find_recipe
 from rnnzoo.generation.tasks import DIGIT_IMAGES, DigitTasks, digit_images
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"

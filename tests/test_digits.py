@@ -27,7 +27,8 @@ from rnnzoo.generation.digits import (
 )
 from rnnzoo.generation.engines import Snapshot
 from rnnzoo.generation.engines.reference import ReferenceEngine
-from rnnzoo.generation.recipes import Recipe, find_recipe, recipe_from_dict
+from rnnzoo.generation.published_recipes import find_recipe
+from rnnzoo.generation.recipes import Recipe, recipe_from_dict
 from rnnzoo.lstm import LSTMNetwork
 from rnnzoo.plots import plot_training
 from rnnzoo.summary import extremes_text

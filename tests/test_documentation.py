@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from rnnzoo.cli import cli
-from rnnzoo.generation.recipes import RECIPES, find_recipe
+from rnnzoo.generation.published_recipes import RECIPES, find_recipe
 from rnnzoo.manifest import read_manifest
 
 ROOT = Path(__file__).resolve().parent.parent

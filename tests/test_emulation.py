@@ -12,7 +12,8 @@ import torch
 
 from rnnzoo.digits import network_inputs
 from rnnzoo.divergences import DIVERGENCES
-from rnnzoo.emulation import PROFILES, EmulationConfig, EmulationTraining, evaluate
+from rnnzoo.emulation import EmulationTraining, evaluate
+from rnnzoo.emulation_config import PROFILES, EmulationConfig
 from rnnzoo.emulation_data import EmulationData, load_data, truth_features
 from rnnzoo.emulator import Emulator
 from rnnzoo.errors import RnnzooError, UsageError

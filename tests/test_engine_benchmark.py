@@ -10,24 +10,24 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from engine_table import BEGIN, END, block_of, render_all, rewrite  # noqa: E402
+from engine_table import ENGINES  # noqa: E402
 
 
 def test_performance_page_shows_the_measured_results():
-    rendered = render_all(ROOT / "benchmarks" / "results").strip()
+    rendered = ENGINES.render_all(ROOT / "benchmarks" / "results").strip()
     assert "numba engine" in rendered
-    assert block_of((ROOT / "docs" / "performance.md").read_text()) == rendered
+    assert ENGINES.text_in((ROOT / "docs" / "performance.md").read_text()) == rendered
 
 
 def test_rewriting_replaces_only_the_block(tmp_path: Path):
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    rewrite(page, ROOT / "benchmarks" / "results")
+    page.write_text(f"before\n{ENGINES.begin}\nold\n{ENGINES.end}\nafter\n")
+    ENGINES.rewrite(page, ROOT / "benchmarks" / "results")
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")
     assert "old\n" not in text
-    assert block_of(text) == render_all(ROOT / "benchmarks" / "results").strip()
+    assert ENGINES.text_in(text) == ENGINES.render_all(ROOT / "benchmarks" / "results").strip()
 
 
 def test_operations_count_the_products_of_a_step():

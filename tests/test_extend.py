@@ -13,11 +13,13 @@ from rnnzoo.cli import cli
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.generation import extend as extend_module
 from rnnzoo.generation.build import build
-from rnnzoo.generation.crews import CPUWorkers
+from rnnzoo.generation.crews import WorkerProcesses
 from rnnzoo.generation.engines.reference import ReferenceEngine
 from rnnzoo.generation.extend import extend
 from rnnzoo.generation.plan import Plan
-from rnnzoo.generation.recipes import Recipe, find_recipe
+from rnnzoo.generation.published_recipes import find_recipe
+from rnnzoo.generation.recipes import Recipe
+from rnnzoo.jobs import cpu_environments
 from rnnzoo.manifest import read_manifest
 from rnnzoo.verification import verify
 
@@ -81,7 +83,7 @@ def test_in_place_by_any_crew_and_more_than_once(
     five: Path, direct: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rnnzoo.generation.plan.MODELS_PER_UNIT", 2)
-    assert extend(five, 6, crew=CPUWorkers(2)).recipe["models"] == 6
+    assert extend(five, 6, crew=WorkerProcesses(cpu_environments(2))).recipe["models"] == 6
     result = CliRunner().invoke(cli, ["extend", str(five), "--models", "9"])
     assert result.exit_code == 0, result.output
     assert "9 models, 18 rows" in result.output

@@ -13,64 +13,21 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
+from interrupted_builds import BUILD, Collector, contents
 
 from rnnzoo.generation import plan as plan_module
 from rnnzoo.generation.build import build
-from rnnzoo.generation.crews import CPUWorkers, GPUWorkers, train_in_processes
+from rnnzoo.generation.crews import WorkerProcesses, train_in_processes
 from rnnzoo.generation.plan import Plan, unit_folder
-from rnnzoo.generation.progress import SilentReporter
 from rnnzoo.generation.recipes import Recipe
+from rnnzoo.jobs import cpu_environments, gpu_environments
 from rnnzoo.verification import verify
-from rnnzoo.zoo import load
 
 KILLS = int(os.environ.get("RNNZOO_KILLS", "6"))
 """Random moments at which a worker or the whole build is killed."""
 
-BUILD = """
-import os, sys, time
-from rnnzoo.generation import plan
-from rnnzoo.generation.progress import TerminalReporter
-from rnnzoo.interruption import raise_if_interrupted
-import rnnzoo.cli
-
-plan.MODELS_PER_UNIT = 2
-unit_finished = TerminalReporter.unit_finished
-
-def wait_at_the_gate(self, models):
-    unit_finished(self, models)
-    gate = os.environ.get("GATE", "")
-    if os.path.exists(gate):
-        open(gate + "-reached", "w").close()
-    while os.path.exists(gate):
-        raise_if_interrupted()
-        time.sleep(0.01)
-
-TerminalReporter.unit_finished = wait_at_the_gate
-sys.argv = ["rnnzoo", "build", *sys.argv[1:]]
-rnnzoo.cli.main()
-"""
-
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds worker processes through /proc")
-
-
-@pytest.fixture(scope="module")
-def recipe(small_recipe: Recipe) -> Recipe:
-    return small_recipe.override({"models": 14, "snapshots": (0, 25), "rollouts.evaluated": 8, "rollouts.recorded": 3})
-
-
-@pytest.fixture(scope="module")
-def undisturbed(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    out = tmp_path_factory.mktemp("undisturbed") / "zoo"
-    build(recipe, out, "reference")
-    return contents(out)
-
-
-def contents(out: Path) -> dict[str, bytes]:
-    zoo = load(out)
-    order = np.lexsort((zoo["step"], zoo["model_id"]))
-    return {column.name: zoo[column.name][order].tobytes() for column in zoo.columns}
 
 
 def start(out: Path, *options: str, gate: Path | None = None) -> subprocess.Popen[str]:
@@ -143,7 +100,7 @@ def kill_at_a_random_moment(process: subprocess.Popen[str], generator: random.Ra
     return 1
 
 
-def test_workers_end_with_a_killed_build(recipe: Recipe, tmp_path: Path) -> None:
+def test_workers_end_with_a_killed_build(fourteen_models: Recipe, tmp_path: Path) -> None:
     process = start(tmp_path / "zoo", "--workers", "2")
     wait_until(lambda: len(children(process)) == 2, process)
     workers = children(process)
@@ -164,7 +121,7 @@ def is_running(pid: int) -> bool:
 
 @pytest.mark.parametrize("options", [(), ("--workers", "2")])
 def test_ctrl_c_stops_cleanly(
-    recipe: Recipe, undisturbed: dict[str, bytes], tmp_path: Path, options: tuple[str, ...]
+    fourteen_models: Recipe, undisturbed: dict[str, bytes], tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     out = tmp_path / "zoo"
     process = start(out, *options, gate=tmp_path / "gate")
@@ -237,30 +194,16 @@ def test_a_disk_that_fills_up_while_building(
 
 
 def test_workers_and_units_do_not_change_the_zoo(
-    recipe: Recipe, undisturbed: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fourteen_models: Recipe, undisturbed: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan_module, "MODELS_PER_UNIT", 3)
-    build(recipe, tmp_path / "zoo", "reference", crew=CPUWorkers(2))
+    build(fourteen_models, tmp_path / "zoo", "reference", crew=WorkerProcesses(cpu_environments(2)))
     assert contents(tmp_path / "zoo") == undisturbed
 
 
-class Collector(SilentReporter):
-    """Keeps the messages and counts the finished models."""
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-        self.models = 0
-
-    def message(self, text: str) -> None:
-        self.messages.append(text)
-
-    def unit_finished(self, models: int) -> None:
-        self.models += models
-
-
-def test_a_unit_that_always_fails_is_given_up_and_the_rest_goes_on(recipe: Recipe, tmp_path: Path) -> None:
+def test_a_unit_that_always_fails_is_given_up_and_the_rest_goes_on(fourteen_models: Recipe, tmp_path: Path) -> None:
     """The unit's file name is taken by a folder that cannot be replaced, so writing it fails every time."""
-    plan = Plan(recipe.override({"models": 6}), "reference", "hub", 2)
+    plan = Plan(fourteen_models.override({"models": 6}), "reference", "hub", 2)
     plan.write(tmp_path)
     (unit_folder(tmp_path) / "models-00000002-00000004.h5" / "obstacle").mkdir(parents=True)
     reporter = Collector()
@@ -277,7 +220,7 @@ def test_more_gpus_than_there_are_is_one_clear_line(tmp_path: Path) -> None:
     if torch.cuda.device_count() >= 64:
         pytest.skip("this machine has 64 GPUs")
     with pytest.raises(Exception, match="--gpus 64 was asked for"):
-        GPUWorkers(64)
+        gpu_environments(64)
     process = start(tmp_path / "zoo", "--gpus", "64")
     _, errors = process.communicate(timeout=240)
     assert process.returncode == 2

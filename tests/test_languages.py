@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnzoo.generation.languages import draw_tasks, language_population
-from rnnzoo.generation.recipes import find_recipe
+from rnnzoo.generation.published_recipes import find_recipe
 from rnnzoo.languages import END, START, describe_task, score_strings, smallest_n, to_text, training_strings
 
 TASKS = list(itertools.product(range(-3, 3), repeat=3))

@@ -10,7 +10,7 @@ import pytest
 from rnnzoo.generation.engines import find_engine
 from rnnzoo.generation.languages import token_examples
 from rnnzoo.generation.population import Population
-from rnnzoo.generation.recipes import find_recipe
+from rnnzoo.generation.published_recipes import find_recipe
 from rnnzoo.generation.traces import language_rows
 from rnnzoo.languages import score_strings
 

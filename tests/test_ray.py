@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from interrupted_builds import BUILD, Collector, contents
 from test_benchmark import SMALL, Silent, here, records
-from test_faults import BUILD, Collector, contents
 
 from rnnzoo.benchmark import run_benchmark
 from rnnzoo.benchmark_plan import BenchmarkConfig
@@ -26,7 +26,8 @@ from rnnzoo.generation.crews import RayCluster
 from rnnzoo.generation.plan import Plan, unit_folder
 from rnnzoo.generation.recipes import Recipe
 from rnnzoo.generation.units import open_session
-from rnnzoo.jobs import Job, Work
+from rnnzoo.job_queue import Job
+from rnnzoo.jobs import Work
 from rnnzoo.ray_jobs import run_on_ray
 
 pytest.importorskip("ray")
@@ -59,18 +60,6 @@ def open_failing(argument):
             raise ValueError("this job always fails")
     return fail
 """
-
-
-@pytest.fixture(scope="module")
-def recipe(small_recipe: Recipe) -> Recipe:
-    return small_recipe.override({"models": 14, "snapshots": (0, 25), "rollouts.evaluated": 8, "rollouts.recorded": 3})
-
-
-@pytest.fixture(scope="module")
-def undisturbed(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    out = tmp_path_factory.mktemp("undisturbed") / "zoo"
-    build(recipe, out, "reference")
-    return contents(out)
 
 
 class Node:
@@ -142,23 +131,33 @@ def five_models_per_unit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rnnzoo.generation.plan.MODELS_PER_UNIT", 5)
 
 
+@pytest.mark.usefixtures("five_models_per_unit")
 def test_through_a_shared_folder(
-    cluster: tuple[str, Node], recipe: Recipe, undisturbed: dict[str, bytes], tmp_path: Path, five_models_per_unit: None
+    cluster: tuple[str, Node],
+    fourteen_models: Recipe,
+    undisturbed: dict[str, bytes],
+    tmp_path: Path,
+    five_models_per_unit: None,
 ) -> None:
     """A cluster without the GPUs asked for is refused, and nothing is left that hinders the next try."""
     out = tmp_path / "zoo"
     with pytest.raises(UsageError, match=r"--gpus 3 was asked for, but the Ray cluster at .* has no GPUs"):
-        build(recipe, out, "cuda", crew=RayCluster(cluster[0], gpus=3))
-    build(recipe, out, "reference", crew=RayCluster(cluster[0]))
+        build(fourteen_models, out, "cuda", crew=RayCluster(cluster[0], gpus=3))
+    build(fourteen_models, out, "reference", crew=RayCluster(cluster[0]))
     assert contents(out) == undisturbed
 
 
+@pytest.mark.usefixtures("five_models_per_unit")
 def test_through_a_url(
-    cluster: tuple[str, Node], recipe: Recipe, undisturbed: dict[str, bytes], tmp_path: Path, five_models_per_unit: None
+    cluster: tuple[str, Node],
+    fourteen_models: Recipe,
+    undisturbed: dict[str, bytes],
+    tmp_path: Path,
+    five_models_per_unit: None,
 ) -> None:
     """A unit that an earlier, killed build sent is not trained again; in the end nothing is left at the URL."""
     crew = RayCluster(cluster[0], units=f"file://{tmp_path / 'store'}")
-    plan = Plan(recipe, "reference", "hub", 5)
+    plan = Plan(fourteen_models, "reference", "hub", 5)
     open_session(tmp_path / "sent", plan).train(plan.units[1], lambda done, loss: None)
     crew.store(plan).send(plan.units[1], tmp_path / "sent")
     (sent,) = (tmp_path / "store").rglob("*.json")
@@ -171,7 +170,7 @@ def test_through_a_url(
                 at_the_end.append(sent.stat().st_mtime_ns)
 
     reporter = Watching()
-    build(recipe, tmp_path / "zoo", "reference", reporter, crew=crew)
+    build(fourteen_models, tmp_path / "zoo", "reference", reporter, crew=crew)
     assert at_the_end == [written]
     assert reporter.models == 14
     assert contents(tmp_path / "zoo") == undisturbed

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnzoo.errors import UsageError
-from rnnzoo.generation.recipes import RECIPES, Protocol, field_names, find_recipe, recipe_from_dict
+from rnnzoo.generation.published_recipes import RECIPES, find_recipe
+from rnnzoo.generation.recipes import Protocol, field_names, recipe_from_dict
 
 PAPER = find_recipe("formal-languages", "paper")
 

@@ -8,7 +8,8 @@ from rnnzoo.errors import UsageError
 from rnnzoo.generation.engines import Snapshot, find_engine
 from rnnzoo.generation.engines.reference import ReferenceEngine
 from rnnzoo.generation.languages import language_population
-from rnnzoo.generation.recipes import Recipe, find_recipe
+from rnnzoo.generation.published_recipes import find_recipe
+from rnnzoo.generation.recipes import Recipe
 from rnnzoo.generation.traces import expected_loss, language_rows
 from rnnzoo.languages import START, training_strings
 from rnnzoo.lstm import LSTMNetwork

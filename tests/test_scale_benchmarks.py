@@ -12,19 +12,19 @@ from hypothesis import strategies as st
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-import large_zoo_table  # noqa: E402
-import scaling_table  # noqa: E402
+from large_zoo_table import LARGE_ZOO  # noqa: E402
+from scaling_table import SCALING  # noqa: E402
 from schedule_simulation import simulate  # noqa: E402
 
 
-@pytest.mark.parametrize(("table", "page"), [(large_zoo_table, "performance.md"), (scaling_table, "clusters.md")])
-def test_pages_show_the_measured_results(table, page: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("block", "page"), [(LARGE_ZOO, "performance.md"), (SCALING, "clusters.md")])
+def test_pages_show_the_measured_results(block, page: str, tmp_path: Path) -> None:
     text = (ROOT / "docs" / page).read_text()
     copy = tmp_path / page
     copy.write_text(text)
-    table.rewrite(copy, ROOT / "benchmarks" / "results")
+    block.rewrite(copy, ROOT / "benchmarks" / "results")
     assert copy.read_text() == text
-    assert len(table.render_all(ROOT / "benchmarks" / "results")) > 500
+    assert len(block.render_all(ROOT / "benchmarks" / "results")) > 500
 
 
 def test_equal_units_come_in_waves() -> None:

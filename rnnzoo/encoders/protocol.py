@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -126,7 +127,7 @@ class Rows:
         return Prober(self.network, self.weights)
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, ABC):
     """Base of all encoders: maps rows to z. Subclasses take (context, **settings) and define `forward`.
 
     Attributes:
@@ -151,9 +152,9 @@ class Encoder(nn.Module):
         """Numbers [M, F] that depend on the weights alone; made once per row and handed back in `Rows.prepared`."""
         return None
 
+    @abstractmethod
     def forward(self, rows: Rows) -> Tensor:
         """The embedding before normalisation, [M, z_size]."""
-        raise NotImplementedError(f"{type(self).__name__} must define forward(rows) -> Tensor [models, z_size].")
 
     def probing_inputs(self, rows: Rows) -> Tensor | None:
         """The inputs it sends to the networks, [M or 1, probes, positions, input_size]; None if it sends none."""

@@ -165,7 +165,7 @@ def software(results: Results) -> str:
 
 def _paper_config() -> Mapping[str, Any]:
     # Imported when it is needed: it loads torch.
-    from rnnzoo.emulation import PROFILES
+    from rnnzoo.emulation_config import PROFILES
 
     return vars(PROFILES["paper"])
 
