@@ -225,6 +225,7 @@ class BenchmarkRuns:
                 "kind": self.plan.kind,
                 "folder": Path(self.plan.zoo).name,
                 "recipe_hash": manifest.recipe_hash,
+                "steps": manifest.snapshots[-1],
                 "models": {split: counts["models"] for split, counts in manifest.splits.items()},
             },
             "parameters": sum(parameter.numel() for parameter in encoder.parameters()),

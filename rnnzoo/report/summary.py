@@ -10,7 +10,7 @@ from rnnzoo.report.style import label
 from rnnzoo.report.tables import MODES, interval_text
 from rnnzoo.results import RAILS, Estimate, Results, over_seeds
 
-PAPER_MODELS, PAPER_SEEDS = 1000, 15
+PAPER_MODELS, PAPER_SEEDS, PAPER_NETWORK_STEPS = 1000, 15, 20_000
 _FIELDS = {
     "steps": "optimizer steps",
     "learning_rate": "highest learning rate",
@@ -24,6 +24,8 @@ _FIELDS = {
     "layers": "layers of the emulator",
     "z_size": "numbers in z",
     "z_enters": "inputs of the emulator that z enters",
+    "z_gain": "factor on z",
+    "second_moment_decay": "AdamW's second beta",
 }
 """Choices of emulation that the paper fixes, in words."""
 
@@ -58,6 +60,9 @@ def describe_differences(results: Results) -> str:
         differences.append(f"{total:,} networks (paper: {PAPER_MODELS:,})")
     if len(results.seeds) != PAPER_SEEDS:
         differences.append(f"{_count(len(results.seeds), 'seed')} (paper: {PAPER_SEEDS})")
+    trained = results.zoo.get("steps")
+    if trained and trained != PAPER_NETWORK_STEPS:
+        differences.append(f"networks trained for up to {trained:,} steps (paper: {PAPER_NETWORK_STEPS:,})")
     configs = [run.record["config"] for run in results.runs if run.kind == "emulation"]
     paper = _paper_config()
     for field, words in _FIELDS.items():

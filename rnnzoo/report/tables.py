@@ -103,7 +103,8 @@ def emulation_lines(results: Results) -> Table:
     costs = [_costs(results.emulation(name)) for name in encoders]
     columns += [list(column) for column in zip(*costs, strict=True)]
     meaning = (
-        "Means and bootstrapped 95% intervals over seeds. Total variation lies between 0 and 1. The emulated accuracy "
+        "Means and bootstrapped 95% intervals over seeds; of three seeds the interval is the range. "
+        "Total variation lies between 0 and 1. The emulated accuracy "
         "gap is the absolute difference between the accuracy of the emulator and that of the network, as a share, "
         "averaged over networks. The paper's numbers are of the validation split of its own zoo, after full training, "
         "with 15 seeds. Parameters are those of the encoder; milliseconds per step, those of training and validation."
