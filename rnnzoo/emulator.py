@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from rnnzoo.encoders.layers import LSTMLayer, LSTMLayers
 from rnnzoo.errors import UsageError
 from rnnzoo.network import Network
-from rnnzoo.recurrence import State, Weights, lstm_layer, lstm_step
+from rnnzoo.recurrence import State, Weights, for_steps, lstm_layer, lstm_step
 
 Z_ENTERS = ("first", "every")
 
@@ -68,8 +68,7 @@ class Emulator(nn.Module):
             z: [N, z_size].
             inputs: time first, [positions, N, input_size].
         """
-        # Linear maps in a row are one. Inputs and z are narrow, so the joined map saves a quarter of the work; a one
-        # beside z carries its map's bias to where z enters.
+        # A one beside z carries its map's bias to where z enters.
         marked = torch.cat([self.z_gain * z, z.new_ones(len(z), 1)], dim=1)
         if self.z_enters == "every":
             entering = marked.expand(len(inputs), -1, -1)
@@ -77,9 +76,8 @@ class Emulator(nn.Module):
             entering = torch.cat([marked[None], marked.new_zeros(len(inputs) - 1, *marked.shape)])
         first, *others = self.layers
         maps = [self.enter.weight, self.condition.weight, self.condition.bias[:, None]]
-        bias = torch.addmv(first.bias, first.weight_ih, self.enter.bias)
-        hidden = torch.cat([inputs, entering], dim=-1)
-        hidden = lstm_layer(hidden, first.weight_ih @ torch.cat(maps, dim=1), first.weight_hh, bias)
+        joined = first.behind(torch.cat(maps, dim=1), self.enter.bias)
+        hidden = lstm_layer(torch.cat([inputs, entering], dim=-1), *joined)
         for layer in others:
             hidden = layer(hidden)
         return self.leave(hidden).log_softmax(-1)
@@ -89,7 +87,7 @@ class Emulator(nn.Module):
         """The state before the first input, for z [N, z_size]; see `advance`."""
         conditioning = self.condition(self.z_gain * z)
         zero = torch.zeros_like(conditioning)
-        weights = tuple(layer.for_steps() for layer in self.layers)
+        weights = tuple(for_steps(*layer.weights) for layer in self.layers)
         return EmulatorState(conditioning, ((zero, zero),) * len(self.layers), weights)
 
     @torch.no_grad()

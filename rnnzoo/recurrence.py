@@ -17,6 +17,7 @@ from rnnzoo.network import GATES
 
 State = tuple[Tensor, Tensor]
 Weights = tuple[Tensor, Tensor, Tensor]
+LayerWeights = tuple[Tensor, Tensor, Tensor]
 
 
 def double_cell_gate(gates: Tensor) -> Tensor:
@@ -24,6 +25,12 @@ def double_cell_gate(gates: Tensor) -> Tensor:
     factors = gates.new_ones(len(GATES), gates.shape[-1] // len(GATES))
     factors[GATES.index("cell")] = 2
     return gates * factors.flatten()
+
+
+def for_steps(weight_ih: Tensor, weight_hh: Tensor, bias: Tensor) -> Weights:
+    """A layer's weights [4H, K], [4H, H] and bias [4H], PyTorch's form, as `lstm_step` and `lstm_sequence` take them."""
+    by_input, recurrent = (double_cell_gate(weight.t()).contiguous() for weight in (weight_ih, weight_hh))
+    return by_input, recurrent, double_cell_gate(bias)
 
 
 def lstm_layer(inputs: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias: Tensor) -> Tensor:
@@ -42,7 +49,7 @@ def lstm_layer(inputs: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias: Tenso
         zero = inputs.new_zeros(1, inputs.shape[1], weight_hh.shape[1])
         weights = (weight_ih, weight_hh, bias, torch.zeros_like(bias))
         return torch.lstm(inputs, (zero, zero), weights, True, 1, 0.0, torch.is_grad_enabled(), False, False)[0]
-    return lstm_sequence(inputs, *map(double_cell_gate, (weight_ih.t(), weight_hh.t(), bias)))
+    return lstm_sequence(inputs, *for_steps(weight_ih, weight_hh, bias))
 
 
 def lstm_sequence(inputs: Tensor, by_input: Tensor, recurrent: Tensor, bias: Tensor) -> Tensor:

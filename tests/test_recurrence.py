@@ -10,6 +10,7 @@ from torch.autograd import gradcheck
 from rnnzoo.emulator import Emulator
 from rnnzoo.encoders.edges import update_edges
 from rnnzoo.encoders.layers import ResidualCore
+from rnnzoo.encoders.transformer import feed_forward
 from rnnzoo.errors import UsageError
 from rnnzoo.lstm import run
 from rnnzoo.network import Network
@@ -103,9 +104,20 @@ def test_gradients_of_edges() -> None:
     assert gradcheck(lambda *x: update_edges(*x, square=True), square)
 
 
+def test_gradients_of_a_feed_forward_part() -> None:
+    inputs = (numbers(2, 3, 4), numbers(5, 4), numbers(5), numbers(6, 5), numbers(6))
+    assert gradcheck(feed_forward, inputs)
+    hidden = nn.functional.linear(*inputs[:3]).relu()
+    assert torch.allclose(feed_forward(*inputs), nn.functional.linear(hidden, *inputs[3:]))
+
+
 def test_a_core_gives_the_same_stepped_and_whole() -> None:
-    core = ResidualCore(2, 5).double()
-    inputs = numbers(4, 3, 5)
+    core = ResidualCore(2, 6, 5).double()
+    inputs = numbers(4, 3, 6)
+    plain = core.enter(inputs)
+    for layer in core.layers:
+        plain = plain + layer(plain)
+    assert torch.allclose(core(inputs), plain)
     whole = core(inputs)[-1]
     session = core.session(3)
     for step in inputs:

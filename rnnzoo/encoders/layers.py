@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from rnnzoo.recurrence import State, WeightGradients, Weights, double_cell_gate, lstm_layer, lstm_step
+from rnnzoo.recurrence import LayerWeights, State, WeightGradients, Weights, for_steps, lstm_layer, lstm_step
 
 
 def mlp(sizes: Sequence[int]) -> nn.Sequential:
@@ -33,27 +33,44 @@ class LSTMLayer(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Outputs [positions, N, H] for inputs [positions, N, K], from a zero state."""
-        return lstm_layer(inputs, self.weight_ih, self.weight_hh, self.bias)
+        return lstm_layer(inputs, *self.weights)
 
-    def for_steps(self) -> Weights:
-        """The weights in the form that `rnnzoo.recurrence.lstm_step` takes."""
-        by_input, recurrent = (double_cell_gate(weight.t()).contiguous() for weight in (self.weight_ih, self.weight_hh))
-        return by_input, recurrent, double_cell_gate(self.bias)
+    def behind(self, weight: Tensor, bias: Tensor) -> LayerWeights:
+        """The layer's weights for inputs [.., J] that reach it by way of a linear map, weight [K, J] and bias [K].
+
+        Linear maps in a row are one: where J is small, the joined map saves a quarter of the layer's work.
+        """
+        return self.weight_ih @ weight, self.weight_hh, torch.addmv(self.bias, self.weight_ih, bias)
+
+    @property
+    def weights(self) -> LayerWeights:
+        """Input weights [4H, K], recurrent weights [4H, H] and bias [4H]."""
+        return self.weight_ih, self.weight_hh, self.bias
 
 
 class ResidualCore(nn.Module):
-    """The probing encoders' LSTM stack, each layer's input added to its output (system section 6)."""
+    """The probing encoders' LSTM stack on a linear map of its inputs, each layer's input added to its output.
 
-    def __init__(self, layers: int, hidden_size: int) -> None:
+    See system section 6: layers [N, H] behind a map from [N, K].
+    """
+
+    def __init__(self, layers: int, input_size: int, hidden_size: int) -> None:
         super().__init__()
+        self.enter = nn.Linear(input_size, hidden_size)
         self.layers = LSTMLayers(LSTMLayer(hidden_size, hidden_size) for _ in range(layers))
         self.hidden_size = hidden_size
 
+    def layer_weights(self) -> list[LayerWeights]:
+        """The weights of each layer, the first one's for inputs before `enter`."""
+        first, *others = self.layers
+        return [first.behind(self.enter.weight, self.enter.bias), *(layer.weights for layer in others)]
+
     def forward(self, inputs: Tensor) -> Tensor:
-        """Outputs [positions, N, H] for inputs [positions, N, H]."""
-        for layer in self.layers:
-            inputs = inputs + layer(inputs)
-        return inputs
+        """Outputs [positions, N, H] for inputs [positions, N, K]."""
+        given, added = inputs, self.enter(inputs)
+        for weights in self.layer_weights():
+            given = added = added + lstm_layer(given, *weights)
+        return given
 
     def session(self, models: int) -> CoreSession:
         """Begin stepping through sequences whose inputs are not known beforehand."""
@@ -72,19 +89,20 @@ class CoreSession:
 
     def __init__(self, core: ResidualCore, models: int) -> None:
         self.core = core
-        zero = next(core.parameters()).new_zeros(models, core.hidden_size)
+        zero = core.enter.bias.new_zeros(models, core.hidden_size)
         self.gradients = [WeightGradients() for _ in core.layers]
         self.weights: list[Weights] = []
         self.states: list[State] = []
-        for layer, gradients in zip(core.layers, self.gradients, strict=True):
-            weights = layer.for_steps()
+        for layer_weights, gradients in zip(core.layer_weights(), self.gradients, strict=True):
+            weights = for_steps(*layer_weights)
             by_input, recurrent, bias = (weight.detach() for weight in weights)
             self.weights.append((by_input, recurrent, bias))
             self.states.append((zero, gradients.begin(weights, zero)))
 
     def step(self, inputs: Tensor) -> Tensor:
-        """Outputs [N, H] for the next inputs [N, H]."""
+        """Outputs [N, H] for the next inputs [N, K]."""
+        given, added = inputs, self.core.enter(inputs)
         for index, weights in enumerate(self.weights):
-            self.states[index] = lstm_step(inputs, self.states[index], weights, self.gradients[index])
-            inputs = inputs + self.states[index][0]
-        return inputs
+            self.states[index] = lstm_step(given, self.states[index], weights, self.gradients[index])
+            given = added = added + self.states[index][0]
+        return given

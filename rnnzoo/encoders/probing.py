@@ -48,8 +48,7 @@ class ProbingEncoder(Encoder):
         self.probes = probes
         self.steps = steps or context.probe_length
         self.free_inputs = nn.Parameter(initial_probes(context, probes, self.steps, start, sharpness))
-        self.reader = nn.Linear(probes * context.network.output_size, core_size)
-        self.core = ResidualCore(core_layers, core_size)
+        self.core = ResidualCore(core_layers, probes * context.network.output_size, core_size)
         self.head = mlp((core_size, hidden_size, context.z_size))
 
 
@@ -59,8 +58,7 @@ class NonInteractiveProbingEncoder(ProbingEncoder):
     def forward(self, rows: Rows) -> Tensor:
         """The embedding before normalisation, [M, z_size]."""
         answers = rows.prober.run(self.probing_inputs(rows))
-        read = self.reader(answers.exp().permute(2, 0, 1, 3).flatten(2))
-        return self.head(self.core(read)[-1])
+        return self.head(self.core(answers.exp().permute(2, 0, 1, 3).flatten(2))[-1])
 
     def probing_inputs(self, rows: Rows) -> Tensor:
         """The learned inputs, [1, probes, steps, input_size]."""
@@ -94,7 +92,7 @@ class InteractiveProbingEncoder(ProbingEncoder):
                 free = free + self.asker(state).unflatten(1, (self.probes, -1))
             inputs = self.context.input_space.squash(free)
             answers = prober.step(inputs)
-            state = core.step(self.reader(answers.exp().flatten(1)))
+            state = core.step(answers.exp().flatten(1))
             sent.append(inputs)
         return state, sent
 

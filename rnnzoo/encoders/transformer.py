@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from rnnzoo.encoders.protocol import Context, Encoder, Rows
 
@@ -76,8 +77,37 @@ class _Block(nn.Module):
         key, value = map(self._by_head, nn.functional.linear(normalised, others_weight, others_bias).chunk(2, dim=-1))
         mixed = nn.functional.scaled_dot_product_attention(query, key, value)
         wanted = wanted + self.attention_out(mixed.transpose(1, 2).flatten(2))
-        return wanted + self.feed_out(self.feed_in(self.feed_norm(wanted)).relu_())
+        maps = self.feed_in, self.feed_out
+        return wanted + feed_forward(self.feed_norm(wanted), *(tensor for m in maps for tensor in (m.weight, m.bias)))
 
     def _by_head(self, values: Tensor) -> Tensor:
         """Tokens [M, N, width] as [M, heads, N, width / heads]."""
         return values.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def feed_forward(inputs: Tensor, weight_in: Tensor, bias_in: Tensor, weight_out: Tensor, bias_out: Tensor) -> Tensor:
+    """Two linear maps with a ReLU between them, [..., K] to [..., L], weights and biases as in `nn.Linear`."""
+    return _FeedForward.apply(inputs, weight_in, bias_in, weight_out, bias_out)
+
+
+class _FeedForward(torch.autograd.Function):
+    """The hidden values are the largest tensor of a block: forward and backward each change them in place."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, inputs: Tensor, weight_in: Tensor, bias_in: Tensor, weight_out: Tensor, bias_out: Tensor
+    ) -> Tensor:
+        flat = inputs.flatten(0, -2)
+        hidden = torch.addmm(bias_in, flat, weight_in.t()).relu_()
+        ctx.save_for_backward(flat, hidden, weight_in, weight_out)
+        return torch.addmm(bias_out, hidden, weight_out.t()).view(*inputs.shape[:-1], -1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_outputs: Tensor) -> tuple[Tensor, ...]:
+        flat, hidden, weight_in, weight_out = ctx.saved_tensors
+        d_flat = d_outputs.flatten(0, -2)
+        d_hidden = d_flat @ weight_out
+        torch.ops.aten.threshold_backward.grad_input(d_hidden, hidden, 0, grad_input=d_hidden)
+        d_inputs = (d_hidden @ weight_in).view(*d_outputs.shape[:-1], -1)
+        return d_inputs, d_hidden.t() @ flat, d_hidden.sum(0), d_flat.t() @ hidden, d_flat.sum(0)
