@@ -30,6 +30,7 @@ from rnnzoo.encoders import encode
 from rnnzoo.encoders.registry import BUILT_IN
 from rnnzoo.encoders.transformer import TransformerEncoder
 from rnnzoo.environment import processor_name
+from rnnzoo.memory import keep_freed_memory
 from rnnzoo.network import Network
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -114,6 +115,8 @@ def main() -> None:
     parser.add_argument("--document", action="store_true", help="rewrite the tables of docs/encoders.md")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    # As the worker processes of `rnnzoo eval` do.
+    keep_freed_memory()
     config, data = PROFILES[options.profile], synthetic_data(rows=256, positions=41)
     names = ["constant", *(name for name in options.encoders.split(",") if name != "constant")]
     trainings = {name: EmulationTraining(data, name, config) for name in names}

@@ -26,6 +26,7 @@ from rnnzoo.encoders import Encoder, build_encoder, embed_rows, find_encoder, lo
 from rnnzoo.environment import processor_name, versions
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.jobs import Progress
+from rnnzoo.memory import keep_freed_memory
 from rnnzoo.properties import Property, properties_of
 from rnnzoo.zoo import load
 
@@ -35,6 +36,7 @@ RECORD_NAME, ERROR_NAME = "record.json", "error.txt"
 
 def open_runs(folder: str) -> Callable[[dict[str, Any], Progress], None]:
     """What does the jobs of the benchmark planned in a results folder."""
+    keep_freed_memory()
     return BenchmarkRuns(Path(folder)).do
 
 

@@ -28,7 +28,7 @@ def double_cell_gate(gates: Tensor) -> Tensor:
 
 
 def for_steps(weight_ih: Tensor, weight_hh: Tensor, bias: Tensor) -> Weights:
-    """A layer's weights [4H, K], [4H, H] and bias [4H], PyTorch's form, as `lstm_step` and `lstm_sequence` take them."""
+    """A layer's weights [4H, K], [4H, H] and bias [4H] in the form that `lstm_step` and `lstm_sequence` take."""
     by_input, recurrent = (double_cell_gate(weight.t()).contiguous() for weight in (weight_ih, weight_hh))
     return by_input, recurrent, double_cell_gate(bias)
 

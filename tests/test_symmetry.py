@@ -101,7 +101,7 @@ def test_the_pooled_last_layer_is_the_mean_of_the_whole_layer() -> None:
     layer = EquivariantLayer(symmetry, stack_channels(symmetry), 6).double()
     stacks = stack_tensors(symmetry, random_weights(symmetry.network, 2))
     pools = {axes: pool(axes, values) for axes, values in stacks.items()}
-    terms = layer.terms(pools)
+    terms = layer.terms(layer._summaries(pools), layer.embedding())
     means = []
     for axes, values in stacks.items():
         if len(axes) == 1:

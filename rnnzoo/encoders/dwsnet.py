@@ -81,16 +81,20 @@ class EquivariantLayer(nn.Module):
         embedded = channels_out * max(len(uses) for uses in self.uses.values())
         self.embedding = NodeEmbedding(symmetry, embedded)
 
-    def terms(self, pools: dict[Axes, tuple[Tensor, ...]]) -> dict[tuple[Axes, int], Tensor]:
-        """What each axis of each stack adds: [M, group size, channels_out] by stack and axis."""
-        summaries = self._summaries(pools)
+    def terms(self, summaries: dict[str, Tensor], embeddings: dict[str, Tensor]) -> dict[tuple[Axes, int], Tensor]:
+        """What each axis of each stack adds to its neurons, [M, N, channels_out] by stack and axis.
+
+        Args:
+            summaries: of the neurons of each group, [M, N, features].
+            embeddings: of groups whose neurons are not interchangeable, [N, channels].
+        """
         everything = torch.cat([summary.mean(1) for summary in summaries.values()], dim=-1)
         shared = dict(zip(self.stacks, self.network(everything).chunk(len(self.stacks), dim=-1), strict=True))
         terms = {}
         for group, uses in self.uses.items():
-            mapped, embedding = self.neuron[group](summaries[group]), self.embedding(group)
-            if embedding is not None:
-                mapped = mapped + embedding[:, : mapped.shape[-1]]
+            mapped = self.neuron[group](summaries[group])
+            if group in embeddings:
+                mapped = mapped + embeddings[group][:, : mapped.shape[-1]]
             for (axes, axis), term in zip(uses, mapped.chunk(len(uses), dim=-1), strict=True):
                 terms[axes, axis] = term + shared[axes][:, None] if axis == 0 else term
         return terms
@@ -99,7 +103,7 @@ class EquivariantLayer(nn.Module):
         self, stacks: dict[Axes, Tensor], pools: dict[Axes, tuple[Tensor, ...]]
     ) -> tuple[dict[Axes, Tensor], dict[Axes, tuple[Tensor, ...]]]:
         """The layer and a ReLU: new stacks [M, *sizes, channels_out] and what `pool` makes of them."""
-        terms = self.terms(pools)
+        terms = self.terms(self._summaries(pools), self.embedding())
         new_stacks: dict[Axes, Tensor] = {}
         new_pools: dict[Axes, tuple[Tensor, ...]] = {}
         for axes in self.stacks:
@@ -115,9 +119,11 @@ class EquivariantLayer(nn.Module):
 
     def pooled(self, pools: dict[Axes, tuple[Tensor, ...]]) -> Tensor:
         """The mean of the layer's output over each stack, without forming the output: [M, stacks * channels_out]."""
-        terms, means = self.terms(pools), []
+        summaries = {group: summary.mean(1, keepdim=True) for group, summary in self._summaries(pools).items()}
+        embeddings = {group: embedding.mean(0, keepdim=True) for group, embedding in self.embedding().items()}
+        terms, means = self.terms(summaries, embeddings), []
         for axes in self.stacks:
-            mean = torch.stack([terms[axes, axis].mean(1) for axis in range(len(axes))]).sum(0)
+            mean = torch.cat([terms[axes, axis] for axis in range(len(axes))], dim=1).sum(1)
             means.append(mean if len(axes) == 1 else mean + pools[axes][0].mean(1) @ self.own[_key(axes)])
         return torch.cat(means, dim=-1)
 

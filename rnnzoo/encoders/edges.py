@@ -76,11 +76,9 @@ class NodeEmbedding(nn.Module):
         fixed = [group for group in symmetry.groups if not group.interchangeable]
         self.tables = nn.ParameterDict({g.name: nn.Parameter(0.1 * torch.randn(g.size, channels)) for g in fixed})
 
-    def forward(self, group: str) -> Tensor | None:
-        """The embeddings of a group, None if its neurons are interchangeable."""
-        if group not in self.tables:
-            return None
-        return self.tables[group]
+    def forward(self) -> dict[str, Tensor]:
+        """The embeddings by name of the group."""
+        return dict(self.tables.items())
 
 
 class _UpdateEdges(torch.autograd.Function):

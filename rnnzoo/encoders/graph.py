@@ -51,7 +51,7 @@ class GraphEncoder(Encoder):
         nodes = {}
         for group in self.symmetry.groups:
             parts = [self.enter[group.name](stacks[group.name,])] if group.name in self.enter else []
-            embedding = self.embedding(group.name)
+            embedding = self.embedding().get(group.name)
             parts += [] if embedding is None else [embedding.expand(len(rows), -1, -1)]
             nodes[group.name] = torch.stack(parts).sum(0)
         edges = {axes: stacks[axes] for axes in self.matrices}
