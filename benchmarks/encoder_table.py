@@ -73,18 +73,23 @@ def _emulation(results: Results) -> list[str]:
 
 
 def _downstream(results: Results) -> list[str]:
-    asked = DOWNSTREAM[results.kind]
-    heads = [f"{words}, {split}, {mode}" for *_, words in asked for split in ("validation", "ood_test")
-             for mode in ("frozen", "supervised")]  # fmt: skip
-    lines = [f"| encoder | {' | '.join(heads)} |", "|---|" + "---:|" * len(heads)]
+    """The downstream table, of the modes that were run."""
+    runs = {
+        (name, mode): {encoder: results.downstream(encoder, name, mode) for encoder in _encoders(results)}
+        for name, *_ in DOWNSTREAM[results.kind]
+        for mode in ("frozen", "supervised")
+    }
+    columns = [
+        (f"{words}, {split}, {mode}", runs[name, mode], split, metric)
+        for name, metric, words in DOWNSTREAM[results.kind]
+        for split in ("validation", "ood_test")
+        for mode in ("frozen", "supervised")
+        if any(runs[name, mode].values())
+    ]
+    lines = [f"| encoder | {' | '.join(head for head, *_ in columns)} |", "|---|" + "---:|" * len(columns)]
     labels = dict(zip(_encoders(results), map(row_label, emulation_lines(results).lines), strict=True))
     for encoder in _encoders(results):
-        cells = [
-            _cell(over_seeds(results.downstream(encoder, name, mode), split, metric), 3, interval=False)
-            for name, metric, _ in asked
-            for split in ("validation", "ood_test")
-            for mode in ("frozen", "supervised")
-        ]
+        cells = [_cell(over_seeds(by[encoder], split, metric), 3, interval=False) for _, by, split, metric in columns]
         lines.append(f"| {labels[encoder]} | {' | '.join(cells)} |")
     return lines
 

@@ -36,7 +36,7 @@ class PageBlock:
 
     def render_all(self, folder: Path) -> str:
         """Every result in a folder, by file name."""
-        return "\n".join(self.render(path) for path in sorted(folder.glob(self.pattern)))
+        return "\n\n".join(self.render(path).strip() for path in sorted(folder.glob(self.pattern)))
 
     def text_in(self, page: str) -> str:
         """What stands between the markers."""
