@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import torch
+from typing import Any
+
 from torch import Tensor
 
 from rnnzoo.errors import UsageError
+from rnnzoo.fused_networks import FusedNetworks, can_fuse
 from rnnzoo.network import Network
-from rnnzoo.recurrence import State, Weights, double_cell_gate, lstm_sequence, lstm_step
+from rnnzoo.plain_networks import PlainNetworks
 
 
 class Prober:
     """M networks that answer inputs with log-probabilities; all that functionalist encoders may see of them.
 
-    The whole population advances together, one batched product per layer and step. Gradients flow to the inputs,
-    never to the networks' weights.
+    The whole population advances together, on the CPU in one compiled pass where Numba is installed. Gradients flow to
+    the inputs, never to the networks' weights.
 
     Args:
         network: their shape.
@@ -28,20 +30,14 @@ class Prober:
         self.network = network
         self.models = len(weights)
         self.queries = 0
-        tensors = network.unflatten(weights.detach())
-        self._layers: list[Weights] = []
-        for layer in range(network.layers):
-            bias = tensors[f"bias_ih_l{layer}"] + tensors[f"bias_hh_l{layer}"]
-            by_input, recurrent = (_by_input(tensors[f"weight_{kind}_l{layer}"]) for kind in ("ih", "hh"))
-            self._layers.append((by_input, recurrent, double_cell_gate(bias)[:, None]))
-        self._readout = tensors["linear.weight"].transpose(1, 2)
-        self._readout_bias = tensors["linear.bias"][:, None]
-        self._states: list[State] = []
+        self._networks: FusedNetworks | PlainNetworks
+        self._networks = (FusedNetworks if can_fuse(network, weights) else PlainNetworks)(network, weights.detach())
+        self._probes = 0
+        self._states: Any = None
 
     def start(self, probes: int = 1) -> None:
         """Begin `probes` parallel sequences per network, each from a zero state."""
-        zero = self._readout.new_zeros(self.models, probes, self.network.hidden_size)
-        self._states = [(zero, zero)] * self.network.layers
+        self._probes, self._states = probes, self._networks.start(probes)
 
     def step(self, inputs: Tensor) -> Tensor:
         """Advance every sequence by one input.
@@ -55,16 +51,12 @@ class Prober:
         Raises:
             UsageError: inputs of another shape, or `start` was not called.
         """
-        if not self._states:
+        if self._states is None:
             raise UsageError("Call prober.start(probes) before prober.step: it sets the networks' states to zero.")
-        probes = self._states[0][0].shape[1]
-        self._check(inputs, (probes, self.network.input_size))
-        self.queries += probes
-        hidden = inputs.expand(self.models, -1, -1)
-        for layer, weights in enumerate(self._layers):
-            self._states[layer] = lstm_step(hidden, self._states[layer], weights)
-            hidden = self._states[layer][0]
-        return torch.baddbmm(self._readout_bias, hidden, self._readout).log_softmax(-1)
+        self._check(inputs, (self._probes, self.network.input_size))
+        self.queries += self._probes
+        answers, self._states = self._networks.step(inputs, self._states)
+        return answers
 
     def run(self, inputs: Tensor) -> Tensor:
         """Answers to whole sequences, each from a zero state; faster than step by step.
@@ -81,13 +73,8 @@ class Prober:
         self._check(inputs, (-1, -1, self.network.input_size))
         probes, positions = inputs.shape[1:3]
         self.queries += probes * positions
-        # Time runs first from here on, so that each step of the recurrence is one block of memory.
-        hidden = inputs.permute(2, 0, 1, 3).contiguous()
-        for weights in self._layers:
-            hidden = lstm_sequence(hidden, *weights)
-        hidden = hidden.transpose(0, 1).flatten(1, 2)
-        answers = torch.baddbmm(self._readout_bias, hidden, self._readout).log_softmax(-1)
-        return answers.unflatten(1, (positions, probes)).transpose(1, 2)
+        # Time runs first, so that each step of the recurrence is one block of memory.
+        return self._networks.run(inputs.permute(2, 0, 1, 3).contiguous()).transpose(1, 2)
 
     def _check(self, inputs: Tensor, shape: tuple[int, ...]) -> None:
         fits = inputs.ndim == len(shape) + 1 and inputs.shape[0] in (1, self.models)
@@ -97,8 +84,3 @@ class Prober:
                 f"Probing inputs have shape {tuple(inputs.shape)}; give [{self.models} or 1, {wanted}] for "
                 f"{self.models} networks of {self.network.describe()}."
             )
-
-
-def _by_input(weight: Tensor) -> Tensor:
-    """Weights [M, 4H, K] as [M, K, 4H], contiguous: the form in which small batched products are fast."""
-    return double_cell_gate(weight.transpose(1, 2)).contiguous()

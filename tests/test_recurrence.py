@@ -11,10 +11,7 @@ from rnnzoo.emulator import Emulator
 from rnnzoo.encoders.edges import update_edges
 from rnnzoo.encoders.layers import ResidualCore
 from rnnzoo.encoders.transformer import feed_forward
-from rnnzoo.errors import UsageError
-from rnnzoo.lstm import run
 from rnnzoo.network import Network
-from rnnzoo.prober import Prober
 from rnnzoo.recurrence import (
     WeightGradients,
     double_cell_gate,
@@ -130,34 +127,3 @@ def test_a_core_gives_the_same_stepped_and_whole() -> None:
         strict=True,
     ):
         assert torch.allclose(a, b)
-
-
-@pytest.mark.parametrize("layers", [1, 2, 3])
-@pytest.mark.parametrize("shared", [True, False])
-def test_the_prober_answers_as_the_networks_do(layers: int, shared: bool) -> None:
-    network = Network(3, 6, layers, 4)
-    weights = numbers(5, network.parameter_count, grad=False)
-    inputs = numbers(1 if shared else 5, 2, 7, 3)
-    expected = run(network, weights, inputs)
-    prober = Prober(network, weights)
-    whole = prober.run(inputs)
-    assert prober.queries == 14
-    prober.start(2)
-    stepped = torch.stack([prober.step(inputs[:, :, position]) for position in range(7)], dim=2)
-    assert prober.queries == 28
-    direction = torch.randn_like(expected)
-    gradient = torch.autograd.grad((expected * direction).sum(), inputs)[0]
-    for answers in (whole, stepped):
-        assert torch.allclose(answers, expected)
-        assert torch.allclose(torch.autograd.grad((answers * direction).sum(), inputs)[0], gradient)
-
-
-def test_the_prober_refuses_misshapen_inputs() -> None:
-    prober = Prober(Network(3, 6, 1, 4), torch.zeros(2, Network(3, 6, 1, 4).parameter_count))
-    with pytest.raises(UsageError, match="start"):
-        prober.step(torch.zeros(2, 1, 3))
-    prober.start(2)
-    with pytest.raises(UsageError, match=r"\(2, 1, 3\)"):
-        prober.step(torch.zeros(2, 1, 3))
-    with pytest.raises(UsageError, match="LSTM 1 x 6"):
-        prober.run(torch.zeros(2, 1, 5, 4))

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from rnnzoo.environment import processor_name
 from rnnzoo.generation.engines.interface import Progress, Snapshot
 from rnnzoo.generation.engines.numba_kernels.classification import classify_model
-from rnnzoo.generation.engines.numba_kernels.disk_cache import is_compiled
 from rnnzoo.generation.engines.numba_kernels.examples import example_arrays
 from rnnzoo.generation.engines.numba_kernels.layout import Scratch, new_scratch, pack, sizes_of, unpack
 from rnnzoo.generation.engines.numba_kernels.rollouts import sample_model
 from rnnzoo.generation.engines.numba_kernels.training import train_model
 from rnnzoo.generation.engines.workers import Workers
 from rnnzoo.generation.population import Population, TileExamples, TokenExamples
+from rnnzoo.vector_kernels.disk_cache import is_compiled
 
 STEPS_PER_CALL = 25
 TRAINING_ROWS = 12

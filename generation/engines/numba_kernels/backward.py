@@ -7,10 +7,10 @@ import math
 import numpy as np
 from numba import njit
 
-from rnnzoo.generation.engines.numba_kernels.activations import exponential
-from rnnzoo.generation.engines.numba_kernels.gemm import multiply_accumulate
 from rnnzoo.generation.engines.numba_kernels.layout import GROUP, input_rows, layer_start, readout_start
-from rnnzoo.generation.engines.numba_kernels.vectors import (
+from rnnzoo.vector_kernels.activations import exponential
+from rnnzoo.vector_kernels.gemm import multiply_accumulate
+from rnnzoo.vector_kernels.vectors import (
     LANES,
     address,
     at_least,

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit
 
-from rnnzoo.generation.engines.numba_kernels.disk_cache import SOURCES
 from rnnzoo.generation.engines.numba_kernels.examples import gather_image
 from rnnzoo.generation.engines.numba_kernels.forward import derive_forward_weights
 from rnnzoo.generation.engines.numba_kernels.inference import advance, reset_states, softmax_row
+from rnnzoo.generation.engines.numba_kernels.sources import SOURCES
 
 _LARGE_PRODUCT = 1e200
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from rnnzoo.generation.engines.numba_kernels.activations import (
+from rnnzoo.generation.engines.numba_kernels.layout import GROUP, input_rows, layer_start, readout_start
+from rnnzoo.vector_kernels.activations import (
     divide_three,
     divide_two,
     sigmoid_fraction,
     tanh_fraction,
 )
-from rnnzoo.generation.engines.numba_kernels.gemm import multiply_accumulate
-from rnnzoo.generation.engines.numba_kernels.layout import GROUP, input_rows, layer_start, readout_start
-from rnnzoo.generation.engines.numba_kernels.vectors import LANES, address, load, store
+from rnnzoo.vector_kernels.gemm import multiply_accumulate
+from rnnzoo.vector_kernels.vectors import LANES, address, load, store
 
 _MASKED = np.float32(-1e30)
 

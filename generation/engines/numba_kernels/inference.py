@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from rnnzoo.generation.engines.numba_kernels.activations import exponential
 from rnnzoo.generation.engines.numba_kernels.forward import add_recurrent, cell_values, compute_logits, project_inputs
 from rnnzoo.generation.engines.numba_kernels.layout import GROUP
-from rnnzoo.generation.engines.numba_kernels.vectors import (
+from rnnzoo.vector_kernels.activations import exponential
+from rnnzoo.vector_kernels.vectors import (
     LANES,
     at_least,
     largest_lane,

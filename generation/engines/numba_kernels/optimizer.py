@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
-from rnnzoo.generation.engines.numba_kernels.vectors import LANES, load, multiply_add, splat, square_root, store
+from rnnzoo.vector_kernels.vectors import LANES, load, multiply_add, splat, square_root, store
 
 
 @njit

@@ -14,10 +14,10 @@ from rnnzoo.generation.engines.numba_kernels.backward import (
     run_layer_backward,
     softmax_gradient,
 )
-from rnnzoo.generation.engines.numba_kernels.disk_cache import SOURCES
 from rnnzoo.generation.engines.numba_kernels.examples import draw_batch, gather_tiles, gather_tokens
 from rnnzoo.generation.engines.numba_kernels.forward import compute_logits, derive_forward_weights, run_layer
 from rnnzoo.generation.engines.numba_kernels.optimizer import adamw_update
+from rnnzoo.generation.engines.numba_kernels.sources import SOURCES
 
 
 @njit

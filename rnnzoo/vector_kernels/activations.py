@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from rnnzoo.generation.engines.numba_kernels.vectors import (
+from rnnzoo.vector_kernels.vectors import (
     at_least,
     at_most,
     multiply_add,

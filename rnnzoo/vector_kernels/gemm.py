@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.core.extending import intrinsic
 
-from rnnzoo.generation.engines.numba_kernels.vectors import (
+from rnnzoo.vector_kernels.vectors import (
     FLOAT,
     LANES,
     VECTOR,

@@ -1,25 +1,21 @@
 """Compiled kernels on disk: kept between runs, forgotten as soon as any kernel's source changes.
 
 Numba keys its cache by the file that holds the entry function and by what that function closes over, not by
-the other modules it calls. So every entry function closes over `SOURCES`, a digest of all of them.
+the other modules it calls. So every entry function closes over the digest of all of them.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rnnzoo.generation import randomness
 
-
-def _digest() -> str:
-    """SHA-256 of every source file that ends up in a kernel."""
-    files = [*sorted(Path(__file__).parent.glob("*.py")), Path(randomness.__file__)]
-    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
-
-
-SOURCES = _digest()
+def digest_of_sources(*files: str | Path) -> str:
+    """SHA-256 of these source files and of the building blocks in this package."""
+    everything: Iterable[Path] = [*sorted(Path(__file__).parent.glob("*.py")), *map(Path, files)]
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in everything)).hexdigest()
 
 
 def is_compiled(kernel: Any) -> bool:

@@ -1,0 +1,10 @@
+"""The digest of every source file that ends up in one of the engine's kernels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rnnzoo.generation import randomness
+from rnnzoo.vector_kernels.disk_cache import digest_of_sources
+
+SOURCES = digest_of_sources(*sorted(Path(__file__).parent.glob("*.py")), randomness.__file__)

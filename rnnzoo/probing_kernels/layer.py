@@ -1,0 +1,90 @@
+"""One LSTM layer at one position, forward and back."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from rnnzoo.vector_kernels.activations import divide_three, divide_two, sigmoid_fraction, tanh_fraction
+from rnnzoo.vector_kernels.gemm import multiply_accumulate
+from rnnzoo.vector_kernels.vectors import LANES, address, load, splat, store
+
+_ONE = np.float32(1.0)
+
+
+@njit
+def advance_layer(
+    rows, hidden, packed, weights_at, width, given, given_at, given_row, before, before_at, now, now_at, gates, gates_at
+):
+    """One position of one layer.
+
+    Args:
+        rows, hidden: sizes.
+        packed, weights_at, width: the layer's weights and number of inputs.
+        given, given_at, given_row: its inputs [rows, width], and the distance of their rows.
+        before, before_at, now, now_at: outputs and cells [2, rows, hidden] before and after.
+        gates, gates_at: receives the values of the four gates [rows, 4 hidden], then tanh of the cells [rows, hidden].
+
+    """
+    columns = 4 * hidden
+    bias = weights_at + (width + hidden) * columns
+    for row in range(rows):
+        for i in range(0, columns, LANES):
+            store(gates, gates_at + row * columns + i, load(packed, bias + i))
+    multiply_accumulate(
+        rows, columns, width,
+        address(gates, gates_at), columns, address(given, given_at), given_row, 1,
+        address(packed, weights_at), columns, True,
+    )  # fmt: skip
+    multiply_accumulate(
+        rows, columns, hidden,
+        address(gates, gates_at), columns, address(before, before_at), hidden, 1,
+        address(packed, weights_at + width * columns), columns, True,
+    )  # fmt: skip
+    squashed_at, cells = gates_at + rows * columns, rows * hidden
+    for row in range(rows):
+        for unit in range(0, hidden, LANES):
+            at, state = gates_at + row * columns + unit, row * hidden + unit
+            enter, forget, candidate = divide_three(
+                sigmoid_fraction(load(gates, at)),
+                sigmoid_fraction(load(gates, at + hidden)),
+                tanh_fraction(load(gates, at + 2 * hidden)),
+            )
+            cell = forget * load(before, before_at + cells + state) + enter * candidate
+            leave, squashed = divide_two(sigmoid_fraction(load(gates, at + 3 * hidden)), tanh_fraction(cell))
+            store(gates, at, enter)
+            store(gates, at + hidden, forget)
+            store(gates, at + 2 * hidden, candidate)
+            store(gates, at + 3 * hidden, leave)
+            store(gates, squashed_at + state, squashed)
+            store(now, now_at + cells + state, cell)
+            store(now, now_at + state, leave * squashed)
+
+
+@njit
+def retreat_layer(rows, hidden, gates, gates_at, before, cells_at, d_states, flow_at, d_gates, d_gates_at):
+    """Gradient of one layer's pre-activations [rows, 4 hidden] at one position, into `d_gates`.
+
+    Args:
+        rows, hidden: sizes.
+        gates, gates_at: as `advance_layer` left them.
+        before, cells_at: cells [rows, hidden] before this position.
+        d_states, flow_at: gradients of outputs and cells [2, rows, hidden] after it; the cells' end as that before it.
+        d_gates, d_gates_at: result.
+
+    """
+    columns, one = 4 * hidden, splat(_ONE)
+    squashed_at, cells = gates_at + rows * columns, rows * hidden
+    for row in range(rows):
+        for unit in range(0, hidden, LANES):
+            at, state = gates_at + row * columns + unit, row * hidden + unit
+            to = d_gates_at + row * columns + unit
+            enter, forget = load(gates, at), load(gates, at + hidden)
+            candidate, leave = load(gates, at + 2 * hidden), load(gates, at + 3 * hidden)
+            squashed, flow = load(gates, squashed_at + state), load(d_states, flow_at + state)
+            by_cell = load(d_states, flow_at + cells + state) + flow * leave * (one - squashed * squashed)
+            store(d_gates, to, by_cell * candidate * enter * (one - enter))
+            store(d_gates, to + hidden, by_cell * load(before, cells_at + state) * forget * (one - forget))
+            store(d_gates, to + 2 * hidden, by_cell * enter * (one - candidate * candidate))
+            store(d_gates, to + 3 * hidden, flow * squashed * leave * (one - leave))
+            store(d_states, flow_at + cells + state, by_cell * forget)
