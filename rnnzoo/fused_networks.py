@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,11 @@ def can_fuse(network: Network, weights: Tensor) -> bool:
     return fits and importlib.util.find_spec("numba") is not None
 
 
+def numbers(tensor: Tensor) -> NDArray[np.float32]:
+    """The numbers of a tensor in a row, its own memory where it is contiguous."""
+    return tensor.detach().contiguous().numpy().reshape(-1)
+
+
 class FusedNetworks:
     """M networks in the form that the compiled kernels take.
 
@@ -38,7 +44,7 @@ class FusedNetworks:
         from rnnzoo.probing_kernels.population import pack
 
         self.network, self.models = network, len(weights)
-        self.flat = _numbers(weights)
+        self.flat = numbers(weights)
         gates, padded = 4 * network.hidden_size, _padded(network.output_size)
         inputs_of_all = network.input_size + (network.layers - 1) * network.hidden_size
         self.packed_size = gates * (inputs_of_all + network.layers * (network.hidden_size + 1))
@@ -89,13 +95,18 @@ class FusedNetworks:
             work: rows times positions of each network.
             do: called with the first network of a part and the first of the next.
         """
-        parts = min(torch.get_num_threads(), self.models, max(1, self.models * work // LEAST_WORK))
-        if parts == 1:
-            do(0, self.models)
+        parts = self.parts(work)
+        if len(parts) == 1:
+            do(*parts[0])
             return
-        bounds = [self.models * part // parts for part in range(parts + 1)]
-        with ThreadPoolExecutor(parts) as threads:
-            list(threads.map(do, bounds[:-1], bounds[1:]))
+        with ThreadPoolExecutor(len(parts)) as threads:
+            list(threads.map(do, *zip(*parts, strict=True)))
+
+    def parts(self, work: int) -> list[tuple[int, int]]:
+        """The first network of each thread's part and the first of the next; `work` as for `in_parts`."""
+        count = min(torch.get_num_threads(), self.models, max(1, self.models * work // LEAST_WORK))
+        bounds = [self.models * part // count for part in range(count + 1)]
+        return list(pairwise(bounds))
 
 
 class _Answer(torch.autograd.Function):
@@ -106,11 +117,11 @@ class _Answer(torch.autograd.Function):
         network, models = networks.network, networks.models
         positions, given_to, rows, _ = inputs.shape
         sizes = networks.sizes(positions, rows, given_to == 1)
-        before = _numbers(states)
+        before = numbers(states)
         after = torch.empty(models, positions, network.layers, 2, rows, network.hidden_size)
         gates = np.empty(models * positions * network.layers * 5 * rows * network.hidden_size, dtype=np.float32)
         log_probs = torch.empty(models, positions, rows, sizes.padded_outputs)
-        arrays = networks.packed, _numbers(inputs), before, _numbers(after), gates, _numbers(log_probs)
+        arrays = networks.packed, numbers(inputs), before, numbers(after), gates, numbers(log_probs)
         networks.in_parts(positions * rows, lambda first, last: answer(sizes, first, last, *arrays))
         ctx.sizes, ctx.networks, ctx.kept, ctx.input_shape = sizes, networks, arrays[2:], inputs.shape
         return log_probs[..., : network.output_size], after[:, -1]
@@ -126,16 +137,11 @@ class _Answer(torch.autograd.Function):
         padded[..., : sizes.outputs] = d_log_probs
         flow = d_states.clone(memory_format=torch.contiguous_format)
         d_inputs = torch.empty(*shape, sizes.padded_inputs)
-        arrays = networks.flat, *ctx.kept, _numbers(padded), _numbers(flow), _numbers(d_inputs)
+        arrays = networks.flat, *ctx.kept, numbers(padded), numbers(flow), numbers(d_inputs)
         work = sizes.positions * sizes.rows
         networks.in_parts(work, lambda first, last: retrace(sizes, first, last, *arrays))
         by_network = d_inputs[..., : sizes.inputs].transpose(0, 1)
         return by_network.sum(1, keepdim=True) if sizes.shared else by_network, flow, None
-
-
-def _numbers(tensor: Tensor) -> NDArray[np.float32]:
-    """The numbers of a tensor in a row, its own memory where it is contiguous."""
-    return tensor.detach().contiguous().numpy().reshape(-1)
 
 
 def _padded(size: int) -> int:

@@ -35,6 +35,11 @@ class Prober:
         self._probes = 0
         self._states: Any = None
 
+    @property
+    def fused(self) -> FusedNetworks | None:
+        """The networks in compiled form, or None where they cannot be compiled."""
+        return self._networks if isinstance(self._networks, FusedNetworks) else None
+
     def start(self, probes: int = 1) -> None:
         """Begin `probes` parallel sequences per network, each from a zero state."""
         self._probes, self._states = probes, self._networks.start(probes)

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from rnnzoo.encoders.fused_interrogation import can_interrogate, interrogate
 from rnnzoo.encoders.layers import ResidualCore, mlp
 from rnnzoo.encoders.protocol import Context, Encoder, Rows
 from rnnzoo.errors import UsageError
@@ -78,10 +79,16 @@ class InteractiveProbingEncoder(ProbingEncoder):
 
     def probing_inputs(self, rows: Rows) -> Tensor:
         """What this encoder asks each network, [M, probes, steps, input_size]."""
-        return torch.stack(self._interrogate(rows)[1], dim=2)
+        return self._interrogate(rows)[1]
 
-    def _interrogate(self, rows: Rows) -> tuple[Tensor, list[Tensor]]:
-        """The core's last output [M, core_size] and the inputs sent at every step, each [M, probes, input_size]."""
+    def _interrogate(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """The core's last output [M, core_size] and the inputs sent, [M, probes, steps, input_size]."""
+        if can_interrogate(rows.prober, self.core):
+            return interrogate(rows.prober, self.context.input_space, self.free_inputs, self.asker, self.core)
+        return self._interrogate_stepwise(rows)
+
+    def _interrogate_stepwise(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """The same on any device and in any precision."""
         prober, core = rows.prober, self.core.session(len(rows))
         state = self.free_inputs.new_zeros(len(rows), self.core.hidden_size)
         prober.start(self.probes)
@@ -94,7 +101,7 @@ class InteractiveProbingEncoder(ProbingEncoder):
             answers = prober.step(inputs)
             state = core.step(answers.exp().flatten(1))
             sent.append(inputs)
-        return state, sent
+        return state, torch.stack(sent, dim=2)
 
 
 def initial_probes(context: Context, probes: int, steps: int, start: str, sharpness: float) -> Tensor:

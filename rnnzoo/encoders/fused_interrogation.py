@@ -1,0 +1,214 @@
+"""Interactive probing as one differentiable step on the CPU: networks and core in a single compiled pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from rnnzoo.encoders.layers import ResidualCore
+from rnnzoo.encoders.protocol import InputSpace
+from rnnzoo.fused_networks import PADDING, FusedNetworks, numbers
+from rnnzoo.prober import Prober
+
+_IMPOSSIBLE = -1e30
+
+
+def can_interrogate(prober: Prober, core: ResidualCore) -> bool:
+    """Whether `interrogate` takes these networks and this core."""
+    weight = core.enter.weight
+    fits = weight.device.type == "cpu" and weight.dtype == torch.float32 and core.hidden_size % PADDING == 0
+    return fits and prober.fused is not None
+
+
+def interrogate(
+    prober: Prober, space: InputSpace, free_inputs: Tensor, asker: nn.Linear, core: ResidualCore
+) -> tuple[Tensor, Tensor]:
+    """Let a core ask networks step by step, each question shifted by what it makes of the answers so far.
+
+    The same as stepping `prober` and `core` in turn; gradients flow to the free inputs, the asker and the core.
+
+    Args:
+        prober: M networks for which `can_interrogate` holds.
+        space: how free numbers become inputs.
+        free_inputs: free numbers [probes, steps, input_size].
+        asker: from the core's output to shifts of the next free numbers.
+        core: reads the answers.
+
+    Returns:
+        The core's last output [M, core_size], and the inputs sent, [M, probes, steps, input_size], without gradient.
+    """
+    assert prober.fused is not None
+    probes, steps, _ = free_inputs.shape
+    prober.queries += probes * steps
+    layers = [tensor for weights in core.layer_weights() for tensor in weights]
+    parameters = free_inputs, asker.weight, asker.bias, core.enter.weight, core.enter.bias, *layers
+    return _Interrogate.apply(prober.fused, space, *parameters)
+
+
+@dataclass
+class _Part:
+    """What one thread works on: its networks' kernel arguments, and the same arrays as tensors."""
+
+    core: Any
+    kept: Any
+    inputs: Tensor
+    answers: Tensor
+    flow: Tensor
+    core_states: Tensor
+
+
+class _Interrogate(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, networks: FusedNetworks, space: InputSpace, free_inputs: Tensor, *parameters: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        from rnnzoo.probing_kernels.interrogation import interrogate as run
+
+        probes, steps, _ = free_inputs.shape
+        sizes = networks.sizes(steps, probes, False)
+        weights = _pack(sizes, space, free_inputs, parameters)
+        units = parameters[0].shape[1]
+        parts = [
+            _new_part(networks, sizes, space, units, len(parameters[4:]) // 3, *p)
+            for p in networks.parts(steps * probes)
+        ]
+        _at_once(lambda part: run(sizes, part.core, networks.packed, weights, part.kept), parts)
+        ctx.networks, ctx.sizes, ctx.weights, ctx.parts = networks, sizes, weights, parts
+        state = torch.cat([part.flow[-1, -1] for part in parts])
+        inputs = torch.cat([_narrowed(part.inputs, probes, sizes.inputs) for part in parts], dim=1)
+        sent = inputs.permute(1, 2, 0, 3)
+        ctx.mark_non_differentiable(sent)
+        return state, sent
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_state: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        from rnnzoo.probing_kernels.interrogation import retrace_interrogation
+        from rnnzoo.probing_kernels.records import InterrogationGradients
+
+        networks, sizes = ctx.networks, ctx.sizes
+
+        def retrace(part: _Part) -> tuple[Tensor, ...]:
+            first, count, units, layers = part.core[:4]
+            d_output = d_state[first : first + count].clone(memory_format=torch.contiguous_format)
+            gradients = (
+                torch.empty_like(part.inputs),
+                torch.empty(sizes.positions, count, units),
+                torch.empty(layers, sizes.positions, count, 4 * units),
+            )
+            arrays = InterrogationGradients(*map(numbers, gradients))
+            retrace_interrogation(sizes, part.core, networks.flat, ctx.weights, part.kept, numbers(d_output), arrays)
+            return gradients
+
+        every = _at_once(retrace, ctx.parts)
+        sums = [_weight_gradients(sizes, part, *gradients) for part, gradients in zip(ctx.parts, every, strict=True)]
+        return None, None, *(torch.stack(each).sum(0) for each in zip(*sums, strict=True))
+
+
+def _new_part(
+    networks: FusedNetworks, sizes: Any, space: InputSpace, units: int, layers: int, first: int, last: int
+) -> _Part:
+    from rnnzoo.probing_kernels.records import CoreSizes, Interrogation
+
+    count, steps, rows = last - first, sizes.positions, sizes.rows
+    hidden = networks.network.layers * rows * sizes.hidden
+    low, span = np.float32(space.low), np.float32(space.high - space.low)
+    inputs = torch.empty(steps, count, rows * sizes.padded_inputs)
+    answers = torch.empty(steps, count, rows * sizes.padded_outputs)
+    flow = torch.empty(layers + 1, steps, count, units)
+    core_states = torch.empty(layers, steps + 1, 2, count, units)
+    core_states[:, 0] = 0
+    gates = np.empty(layers * steps * 5 * count * units, np.float32)
+    before = np.zeros(count * 2 * hidden, np.float32)
+    states, network_gates = (np.empty(count * steps * each * hidden, np.float32) for each in (2, 5))
+    log_probs = np.empty(count * steps * rows * sizes.padded_outputs, np.float32)
+    kept = Interrogation(
+        numbers(inputs),
+        numbers(answers),
+        numbers(flow),
+        numbers(core_states),
+        gates,
+        before,
+        states,
+        network_gates,
+        log_probs,
+    )
+    core = CoreSizes(first, count, units, layers, space.kind == "tokens", low, span)
+    return _Part(core, kept, inputs, answers, flow, core_states)
+
+
+def _pack(sizes: Any, space: InputSpace, free_inputs: Tensor, parameters: Sequence[Tensor]) -> Any:
+    """The core's weights in the forms that the kernels take."""
+    from rnnzoo.probing_kernels.records import CoreWeights
+
+    asker, asker_bias, enter, enter_bias, *layers = (parameter.detach() for parameter in parameters)
+
+    def questions(tensor: Tensor, fill: float = 0.0) -> Tensor:
+        return _widened(tensor, sizes.rows, sizes.padded_inputs, fill)
+
+    def answers(tensor: Tensor) -> Tensor:
+        return _widened(tensor, sizes.rows, sizes.padded_outputs)
+
+    free = free_inputs.detach().transpose(0, 1).flatten(1)
+    by_question, by_answer = questions(asker.t()), answers(enter)
+    forward, back = [], []
+    for index in range(0, len(layers), 3):
+        weight_ih, weight_hh, bias = layers[index : index + 3]
+        by_input = weight_ih if index else answers(weight_ih)
+        forward += [by_input.t(), weight_hh.t(), bias]
+        back += [by_input, weight_hh]
+    return CoreWeights(
+        numbers(questions(free, _IMPOSSIBLE if space.kind == "tokens" else 0.0)),
+        numbers(by_question),
+        numbers(questions(asker_bias)),
+        numbers(by_question.t()),
+        numbers(by_answer.t()),
+        numbers(enter_bias),
+        numbers(by_answer),
+        np.concatenate([numbers(tensor) for tensor in forward]),
+        np.concatenate([numbers(tensor) for tensor in back]),
+    )
+
+
+def _weight_gradients(
+    sizes: Any, part: _Part, d_free: Tensor, d_entered: Tensor, d_gates: Tensor
+) -> tuple[Tensor, ...]:
+    """Sums over networks and steps, in the order of the parameters."""
+    d_questions = _narrowed(d_free, sizes.rows, sizes.inputs).flatten(2)
+    answers = _narrowed(part.answers, sizes.rows, sizes.outputs).flatten(0, 1).flatten(1)
+    d_free_inputs = d_questions.sum(1).unflatten(1, (sizes.rows, sizes.inputs)).transpose(0, 1)
+    d_asked, d_inner = d_questions[1:].flatten(0, 1), d_entered.flatten(0, 1)
+    gradients = [d_free_inputs, d_asked.t() @ part.flow[-1, :-1].flatten(0, 1), d_asked.sum(0)]
+    gradients += [d_inner.t() @ answers, d_inner.sum(0)]
+    for layer, of_layer in enumerate(d_gates):
+        d_layer = of_layer.flatten(0, 1)
+        given = part.flow[layer].flatten(0, 1) if layer else answers
+        before = part.core_states[layer, :-1, 0].flatten(0, 1)
+        gradients += [d_layer.t() @ given, d_layer.t() @ before, d_layer.sum(0)]
+    return tuple(gradients)
+
+
+def _widened(tensor: Tensor, probes: int, width: int, fill: float = 0.0) -> Tensor:
+    """[..., probes * K] as [..., probes * width], what is new filled."""
+    apart = tensor.unflatten(-1, (probes, -1))
+    return nn.functional.pad(apart, (0, width - apart.shape[-1]), value=fill).flatten(-2)
+
+
+def _narrowed(tensor: Tensor, probes: int, width: int) -> Tensor:
+    """[..., probes * K] as [..., probes, width], the rest left out."""
+    return tensor.unflatten(-1, (probes, -1))[..., :width]
+
+
+def _at_once(do: Any, parts: Sequence[_Part]) -> list[Any]:
+    """The results of each part, every part in a thread of its own."""
+    if len(parts) == 1:
+        return [do(parts[0])]
+    with ThreadPoolExecutor(len(parts)) as threads:
+        return list(threads.map(do, parts))

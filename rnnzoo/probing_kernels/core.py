@@ -1,0 +1,100 @@
+"""One step of the core that interrogates networks, for all of a thread's networks together, and back."""
+
+from __future__ import annotations
+
+from numba import njit
+
+from rnnzoo.probing_kernels.layer import advance_layer, retreat_layer
+from rnnzoo.vector_kernels.gemm import multiply_accumulate
+from rnnzoo.vector_kernels.vectors import LANES, address, load, store
+
+
+@njit
+def _layer_start(sizes, core, layer, per_layer):
+    """Where a layer begins in arrays that hold `per_layer` numbers beside the input weights of each."""
+    columns = 4 * core.units
+    if layer == 0:
+        return 0
+    return columns * sizes.rows * sizes.padded_outputs + per_layer + (layer - 1) * (columns * core.units + per_layer)
+
+
+@njit
+def add(target, target_at, source, source_at, count):
+    """Add `count` numbers, a multiple of 16."""
+    for i in range(0, count, LANES):
+        store(target, target_at + i, load(target, target_at + i) + load(source, source_at + i))
+
+
+@njit
+def copy(target, target_at, source, source_at, count):
+    """Copy `count` numbers, a multiple of 16."""
+    for i in range(0, count, LANES):
+        store(target, target_at + i, load(source, source_at + i))
+
+
+@njit
+def think(sizes, core, weights, kept, step):
+    """One step of the core, from the answers to its output."""
+    width, units, networks = sizes.rows * sizes.padded_outputs, core.units, core.networks
+    size, stride = networks * units, sizes.positions * networks * units
+    at = step * size
+    for network in range(networks):
+        copy(kept.flow, at + network * units, weights.enter_bias, 0, units)
+    multiply_accumulate(
+        networks, units, width,
+        address(kept.flow, at), units, address(kept.answers, step * networks * width), width, 1,
+        address(weights.enter, 0), units, True,
+    )  # fmt: skip
+    given, given_at = kept.answers, step * networks * width
+    for layer in range(core.layers):
+        past = (layer * (sizes.positions + 1) + step) * 2 * size
+        advance_layer(
+            networks, units, weights.layers, _layer_start(sizes, core, layer, 4 * units * (units + 1)), width,
+            given, given_at, width, kept.core_states, past, kept.core_states, past + 2 * size,
+            kept.core_gates, (layer * sizes.positions + step) * 5 * size,
+        )  # fmt: skip
+        copy(kept.flow, at + (layer + 1) * stride, kept.flow, at + layer * stride, size)
+        add(kept.flow, at + (layer + 1) * stride, kept.core_states, past + 2 * size, size)
+        given, given_at, width = kept.flow, at + (layer + 1) * stride, units
+
+
+@njit
+def think_back(sizes, core, weights, kept, gradients, step, d_down, d_core, d_answers):
+    """Back through `think`.
+
+    Args:
+        sizes, core, weights, kept, gradients, step: sizes, weights, what happened, where gradients go.
+        d_down: gradient of the core's output [N, C]; changed.
+        d_core: gradients of outputs and cells after the step [layers, 2, N, C], end as those before it.
+        d_answers: receives the gradient of the answers [N, PO].
+
+    """
+    answers, units, networks = sizes.rows * sizes.padded_outputs, core.units, core.networks
+    size, columns = networks * units, 4 * units
+    for layer in range(core.layers - 1, -1, -1):
+        flow_at, at = layer * 2 * size, (layer * sizes.positions + step) * networks
+        add(d_core, flow_at, d_down, 0, size)
+        retreat_layer(
+            networks, units, kept.core_gates, at * 5 * units,
+            kept.core_states, (layer * (sizes.positions + 1) + step) * 2 * size + size,
+            d_core, flow_at, gradients.core_gates, at * columns,
+        )  # fmt: skip
+        width = answers if layer == 0 else units
+        start = _layer_start(sizes, core, layer, columns * units)
+        multiply_accumulate(
+            networks, units, columns,
+            address(d_core, flow_at), units, address(gradients.core_gates, at * columns), columns, 1,
+            address(weights.layers_back, start + columns * width), units, False,
+        )  # fmt: skip
+        target = d_answers if layer == 0 else d_down
+        multiply_accumulate(
+            networks, width, columns,
+            address(target, 0), width, address(gradients.core_gates, at * columns), columns, 1,
+            address(weights.layers_back, start), width, layer > 0,
+        )  # fmt: skip
+    copy(gradients.entered, step * size, d_down, 0, size)
+    multiply_accumulate(
+        networks, answers, units,
+        address(d_answers, 0), answers, address(d_down, 0), units, 1,
+        address(weights.enter_back, 0), answers, True,
+    )  # fmt: skip

@@ -1,0 +1,91 @@
+"""Interactive probing in one compiled pass against the same step by step in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from rnnzoo.encoders import Context, InputSpace, Rows
+from rnnzoo.encoders.fused_interrogation import can_interrogate
+from rnnzoo.encoders.probing import InteractiveProbingEncoder, NonInteractiveProbingEncoder, ProbingEncoder
+from rnnzoo.network import Network
+from rnnzoo.symmetry import symmetry_of
+
+
+def random_encoder(
+    network: Network, kind: str = "tokens", probes: int = 2, core_size: int = 32, core_layers: int = 2, steps: int = 4
+) -> InteractiveProbingEncoder:
+    context = Context(network, InputSpace(kind, network.input_size, -0.4, 2.8), probe_length=steps)
+    encoder = InteractiveProbingEncoder(context, probes, core_size, core_layers=core_layers, hidden_size=16)
+    with torch.no_grad():
+        encoder.free_inputs.normal_()
+        encoder.asker.weight.normal_(0, 0.3)
+    return encoder
+
+
+def gradients(encoder: ProbingEncoder, z: Tensor) -> tuple[Tensor, ...]:
+    direction = torch.sin(torch.arange(z.numel(), dtype=z.dtype)).view_as(z)
+    return torch.autograd.grad((z * direction).sum(), tuple(encoder.parameters()), materialize_grads=True)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    kind=st.sampled_from(["tokens", "dense"]),
+    network=st.builds(Network, st.integers(2, 18), st.sampled_from([16, 32]), st.integers(1, 3), st.integers(2, 18)),
+    probes=st.integers(1, 3),
+    core_size=st.sampled_from([16, 48]),
+    core_layers=st.integers(1, 3),
+    steps=st.integers(1, 5),
+    models=st.integers(1, 5),
+)
+def test_the_compiled_interrogation_is_the_stepwise_one(
+    kind: str, network: Network, probes: int, core_size: int, core_layers: int, steps: int, models: int
+) -> None:
+    encoder = random_encoder(network, kind, probes, core_size, core_layers, steps)
+    rows = Rows(network, 0.3 * torch.randn(models, network.parameter_count))
+    assert can_interrogate(rows.prober, encoder.core)
+    z, sent = encoder(rows), encoder.probing_inputs(rows)
+    assert rows.prober.queries == 2 * probes * steps
+    found = gradients(encoder, z)
+    exact_rows, encoder = Rows(network, rows.weights.double()), encoder.double()
+    assert not can_interrogate(exact_rows.prober, encoder.core)
+    exact = encoder(exact_rows)
+    assert torch.allclose(z.double(), exact, atol=1e-5)
+    assert sent.shape == (models, probes, steps, network.input_size)
+    assert torch.allclose(sent.double(), encoder.probing_inputs(exact_rows), atol=1e-5)
+    for mine, expected in zip(found, gradients(encoder, exact), strict=True):
+        error = torch.linalg.vector_norm(mine.double() - expected)
+        assert error <= 1e-5 * torch.linalg.vector_norm(expected) + 1e-9
+
+
+def test_threads_change_no_answer() -> None:
+    network = Network(5, 32, 2, 5)
+    encoder = random_encoder(network, probes=4, steps=10)
+    weights = torch.randn(60, network.parameter_count)
+    threads = torch.get_num_threads()
+    results = []
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            z = encoder(Rows(network, weights))
+            results.append((z, gradients(encoder, z)))
+    finally:
+        torch.set_num_threads(threads)
+    (one, of_one), (three, of_three) = results
+    assert torch.allclose(one, three, atol=1e-6)
+    assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in zip(of_one, of_three, strict=True))
+
+
+@pytest.mark.parametrize("make", [InteractiveProbingEncoder, NonInteractiveProbingEncoder])
+def test_compiled_probing_does_not_see_the_order_of_hidden_units(make: type[ProbingEncoder]) -> None:
+    network = Network(6, 32, 2, 6)
+    encoder = make(Context(network, InputSpace("tokens", 6), probe_length=7))
+    weights = 0.4 * torch.randn(4, network.parameter_count)
+    symmetry = symmetry_of(network)
+    renumbered = symmetry.permute(weights, symmetry.random_permutations(4, np.random.default_rng(1)))
+    assert not torch.equal(weights, renumbered)
+    assert torch.allclose(encoder(Rows(network, weights)), encoder(Rows(network, renumbered)), atol=1e-5)
