@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from rnnzoo.encoders.layers import ResidualCore
 from rnnzoo.encoders.protocol import InputSpace
-from rnnzoo.fused_networks import PADDING, FusedNetworks, numbers
+from rnnzoo.fused_networks import LEAST_WORK, PADDING, FusedNetworks, numbers
 from rnnzoo.prober import Prober
 
 _IMPOSSIBLE = -1e30
@@ -76,8 +76,7 @@ class _Interrogate(torch.autograd.Function):
         weights = _pack(sizes, space, free_inputs, parameters)
         units = parameters[0].shape[1]
         parts = [
-            _new_part(networks, sizes, space, units, len(parameters[4:]) // 3, *p)
-            for p in networks.parts(steps * probes)
+            _new_part(networks, sizes, space, units, len(parameters[4:]) // 3, *p) for p in networks.parts(LEAST_WORK)
         ]
         _at_once(lambda part: run(sizes, part.core, networks.packed, weights, part.kept), parts)
         ctx.networks, ctx.sizes, ctx.weights, ctx.parts = networks, sizes, weights, parts
@@ -108,8 +107,8 @@ class _Interrogate(torch.autograd.Function):
             return gradients
 
         every = _at_once(retrace, ctx.parts)
-        sums = [_weight_gradients(sizes, part, *gradients) for part, gradients in zip(ctx.parts, every, strict=True)]
-        return None, None, *(torch.stack(each).sum(0) for each in zip(*sums, strict=True))
+        pairs = [_factors(sizes, *both) for both in zip(ctx.parts, every, strict=True)]
+        return None, None, *(_sum_over_parts(each) for each in zip(*pairs, strict=True))
 
 
 def _new_part(
@@ -162,8 +161,8 @@ def _pack(sizes: Any, space: InputSpace, free_inputs: Tensor, parameters: Sequen
     for index in range(0, len(layers), 3):
         weight_ih, weight_hh, bias = layers[index : index + 3]
         by_input = weight_ih if index else answers(weight_ih)
-        forward += [by_input.t(), weight_hh.t(), bias]
-        back += [by_input, weight_hh]
+        forward += [*_panels(by_input.t()), *_panels(weight_hh.t()), bias]
+        back += [*_panels(by_input), *_panels(weight_hh)]
     return CoreWeights(
         numbers(questions(free, _IMPOSSIBLE if space.kind == "tokens" else 0.0)),
         numbers(by_question),
@@ -177,22 +176,37 @@ def _pack(sizes: Any, space: InputSpace, free_inputs: Tensor, parameters: Sequen
     )
 
 
-def _weight_gradients(
-    sizes: Any, part: _Part, d_free: Tensor, d_entered: Tensor, d_gates: Tensor
-) -> tuple[Tensor, ...]:
-    """Sums over networks and steps, in the order of the parameters."""
-    d_questions = _narrowed(d_free, sizes.rows, sizes.inputs).flatten(2)
-    answers = _narrowed(part.answers, sizes.rows, sizes.outputs).flatten(0, 1).flatten(1)
-    d_free_inputs = d_questions.sum(1).unflatten(1, (sizes.rows, sizes.inputs)).transpose(0, 1)
-    d_asked, d_inner = d_questions[1:].flatten(0, 1), d_entered.flatten(0, 1)
-    gradients = [d_free_inputs, d_asked.t() @ part.flow[-1, :-1].flatten(0, 1), d_asked.sum(0)]
-    gradients += [d_inner.t() @ answers, d_inner.sum(0)]
+def _factors(sizes: Any, part: _Part, gradients: tuple[Tensor, Tensor, Tensor]) -> list[tuple[Tensor, Tensor | None]]:
+    """The two factors [rows, outputs] and [rows, inputs] of each parameter's gradient; one alone is to be summed."""
+    d_free, d_entered, d_gates = gradients
+    d_questions = _narrowed(d_free, sizes.rows, sizes.inputs)
+    answers = _narrowed(part.answers, sizes.rows, sizes.outputs).flatten(2).flatten(0, 1)
+    d_asked, d_inner = d_questions[1:].flatten(2).flatten(0, 1), d_entered.flatten(0, 1)
+    factors: list[tuple[Tensor, Tensor | None]] = [(d_questions.permute(1, 2, 0, 3), None)]
+    factors += [(d_asked, part.flow[-1, :-1].flatten(0, 1)), (d_asked, None)]
+    factors += [(d_inner, answers), (d_inner, None)]
     for layer, of_layer in enumerate(d_gates):
         d_layer = of_layer.flatten(0, 1)
         given = part.flow[layer].flatten(0, 1) if layer else answers
         before = part.core_states[layer, :-1, 0].flatten(0, 1)
-        gradients += [d_layer.t() @ given, d_layer.t() @ before, d_layer.sum(0)]
-    return tuple(gradients)
+        factors += [(d_layer, given), (d_layer, before), (d_layer, None)]
+    return factors
+
+
+def _sum_over_parts(factors: Sequence[tuple[Tensor, Tensor | None]]) -> Tensor:
+    """A parameter's gradient from the factors of every part."""
+    first, *others = [left.sum(0) if right is None else (left, right) for left, right in factors]
+    total = first if isinstance(first, Tensor) else first[0].t() @ first[1]
+    for other in others:
+        total = total.add_(other) if isinstance(other, Tensor) else total.addmm_(other[0].t(), other[1])
+    return total
+
+
+def _panels(matrix: Tensor) -> tuple[Tensor, ...]:
+    """The panels of a matrix that the kernels multiply by."""
+    from rnnzoo.probing_kernels.panels import PANEL
+
+    return matrix.split(PANEL, dim=1)
 
 
 def _widened(tensor: Tensor, probes: int, width: int, fill: float = 0.0) -> Tensor:

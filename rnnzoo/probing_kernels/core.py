@@ -5,6 +5,7 @@ from __future__ import annotations
 from numba import njit
 
 from rnnzoo.probing_kernels.layer import advance_layer, retreat_layer
+from rnnzoo.probing_kernels.panels import multiply_panels
 from rnnzoo.vector_kernels.gemm import multiply_accumulate
 from rnnzoo.vector_kernels.vectors import LANES, address, load, store
 
@@ -81,16 +82,15 @@ def think_back(sizes, core, weights, kept, gradients, step, d_down, d_core, d_an
         )  # fmt: skip
         width = answers if layer == 0 else units
         start = _layer_start(sizes, core, layer, columns * units)
-        multiply_accumulate(
-            networks, units, columns,
-            address(d_core, flow_at), units, address(gradients.core_gates, at * columns), columns, 1,
-            address(weights.layers_back, start + columns * width), units, False,
+        multiply_panels(
+            networks, units, columns, address(d_core, flow_at), units,
+            address(gradients.core_gates, at * columns), columns,
+            address(weights.layers_back, start + columns * width), False,
         )  # fmt: skip
         target = d_answers if layer == 0 else d_down
-        multiply_accumulate(
-            networks, width, columns,
-            address(target, 0), width, address(gradients.core_gates, at * columns), columns, 1,
-            address(weights.layers_back, start), width, layer > 0,
+        multiply_panels(
+            networks, width, columns, address(target, 0), width,
+            address(gradients.core_gates, at * columns), columns, address(weights.layers_back, start), layer > 0,
         )  # fmt: skip
     copy(gradients.entered, step * size, d_down, 0, size)
     multiply_accumulate(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from rnnzoo.probing_kernels.panels import multiply_panels
 from rnnzoo.vector_kernels.activations import divide_three, divide_two, sigmoid_fraction, tanh_fraction
-from rnnzoo.vector_kernels.gemm import multiply_accumulate
 from rnnzoo.vector_kernels.vectors import LANES, address, load, splat, store
 
 _ONE = np.float32(1.0)
@@ -20,7 +20,7 @@ def advance_layer(
 
     Args:
         rows, hidden: sizes.
-        packed, weights_at, width: the layer's weights and number of inputs.
+        packed, weights_at, width: the layer's weights, in panels as in `pack_network`, and number of inputs.
         given, given_at, given_row: its inputs [rows, width], and the distance of their rows.
         before, before_at, now, now_at: outputs and cells [2, rows, hidden] before and after.
         gates, gates_at: receives the values of the four gates [rows, 4 hidden], then tanh of the cells [rows, hidden].
@@ -31,15 +31,13 @@ def advance_layer(
     for row in range(rows):
         for i in range(0, columns, LANES):
             store(gates, gates_at + row * columns + i, load(packed, bias + i))
-    multiply_accumulate(
-        rows, columns, width,
-        address(gates, gates_at), columns, address(given, given_at), given_row, 1,
-        address(packed, weights_at), columns, True,
+    multiply_panels(
+        rows, columns, width, address(gates, gates_at), columns, address(given, given_at), given_row,
+        address(packed, weights_at), True,
     )  # fmt: skip
-    multiply_accumulate(
-        rows, columns, hidden,
-        address(gates, gates_at), columns, address(before, before_at), hidden, 1,
-        address(packed, weights_at + width * columns), columns, True,
+    multiply_panels(
+        rows, columns, hidden, address(gates, gates_at), columns, address(before, before_at), hidden,
+        address(packed, weights_at + width * columns), True,
     )  # fmt: skip
     squashed_at, cells = gates_at + rows * columns, rows * hidden
     for row in range(rows):

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from rnnzoo.probing_kernels.panels import transpose_to_panels
+
 _MASKED = np.float32(-1e30)
 
 
@@ -73,17 +75,17 @@ def _transpose(source, source_at, rows, columns, target, target_at, target_row):
 
 @njit
 def pack_network(sizes, flat, flat_at, packed, packed_at):
-    """One network: per layer input weights [K, 4H], recurrent weights [H, 4H], bias sum [4H]; then the read-out.
+    """One network: per layer panels of input weights [K, 4H] and of recurrent weights [H, 4H], bias sum [4H].
 
-    The read-out is [H, padded_outputs] and its bias [padded_outputs], whose padding is so low that it gets no mass.
+    Then the read-out, [H, padded_outputs], and its bias [padded_outputs], whose padding is so low that it gets no mass.
     """
     gates = 4 * sizes.hidden
     for layer in range(sizes.layers):
         width = width_of(sizes, layer)
         source, target = flat_at + flat_start(sizes, layer), packed_at + packed_start(sizes, layer)
-        _transpose(flat, source, gates, width, packed, target, gates)
+        transpose_to_panels(flat, source, gates, width, packed, target)
         source, target = source + gates * width, target + gates * width
-        _transpose(flat, source, gates, sizes.hidden, packed, target, gates)
+        transpose_to_panels(flat, source, gates, sizes.hidden, packed, target)
         source, target = source + gates * sizes.hidden, target + gates * sizes.hidden
         for gate in range(gates):
             packed[target + gate] = flat[source + gate] + flat[source + gates + gate]

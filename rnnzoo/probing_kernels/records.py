@@ -42,8 +42,8 @@ class CoreWeights(NamedTuple):
         asker, asker_bias, asker_back: [C, PK], [PK] and [PK, C].
         enter, enter_bias, enter_back: [PO, C], [C] and [C, PO].
         layers: per layer input weights [width, 4C], recurrent weights [C, 4C] and bias [4C]; the first layer's for
-            inputs before `enter`, width PO, the others' width C.
-        layers_back: per layer input weights [4C, width] and recurrent weights [4C, C].
+            inputs before `enter`, width PO, the others' width C; matrices in panels.
+        layers_back: per layer input weights [4C, width] and recurrent weights [4C, C], in panels.
     """
 
     free: Array

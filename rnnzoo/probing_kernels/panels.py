@@ -1,0 +1,37 @@
+"""Matrix products with a right factor cut into panels of columns, each a block of memory read from end to end.
+
+Where many weights are read in turn they come from far away, and rows that lie a page apart cannot be fetched ahead.
+"""
+
+from __future__ import annotations
+
+from numba import njit
+
+from rnnzoo.vector_kernels.gemm import multiply_accumulate
+
+PANEL = 64
+_BYTES = 4
+
+
+@njit
+def multiply_panels(rows, columns, depth, c, c_row, a, a_row, b, accumulate):
+    """C = A B, or C += A B: see `multiply_accumulate`, but B [depth, columns] one panel after the other.
+
+    A panel is [depth, 64], the last one narrower where columns are no multiple.
+    """
+    for column in range(0, columns, PANEL):
+        width = min(PANEL, columns - column)
+        multiply_accumulate(
+            rows, width, depth, c + _BYTES * column, c_row, a, a_row, 1, b + _BYTES * column * depth, width, accumulate
+        )
+
+
+@njit
+def transpose_to_panels(source, source_at, columns, depth, target, target_at):
+    """Copy B^T [columns, depth] to the panels of B."""
+    for start in range(0, columns, PANEL):
+        width = min(PANEL, columns - start)
+        for column in range(width):
+            for step in range(depth):
+                value = source[source_at + (start + column) * depth + step]
+                target[target_at + start * depth + step * width + column] = value
