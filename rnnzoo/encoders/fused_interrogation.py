@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
@@ -157,12 +158,13 @@ def _pack(sizes: Any, space: InputSpace, free_inputs: Tensor, parameters: Sequen
 
     free = free_inputs.detach().transpose(0, 1).flatten(1)
     by_question, by_answer = questions(asker.t()), answers(enter)
-    forward, back = [], []
+    forward: list[Tensor] = []
+    back: list[Tensor] = []
     for index in range(0, len(layers), 3):
         weight_ih, weight_hh, bias = layers[index : index + 3]
         by_input = weight_ih if index else answers(weight_ih)
-        forward += [*_panels(by_input.t()), *_panels(weight_hh.t()), bias]
-        back += [*_panels(by_input), *_panels(weight_hh)]
+        forward += [by_input.t(), weight_hh.t(), bias]
+        back += [by_input, weight_hh]
     return CoreWeights(
         numbers(questions(free, _IMPOSSIBLE if space.kind == "tokens" else 0.0)),
         numbers(by_question),
@@ -171,9 +173,26 @@ def _pack(sizes: Any, space: InputSpace, free_inputs: Tensor, parameters: Sequen
         numbers(by_answer.t()),
         numbers(enter_bias),
         numbers(by_answer),
-        np.concatenate([numbers(tensor) for tensor in forward]),
-        np.concatenate([numbers(tensor) for tensor in back]),
+        _joined_panels(forward),
+        _joined_panels(back),
     )
+
+
+def _joined_panels(tensors: Sequence[Tensor]) -> NDArray[np.float32]:
+    """Vectors as they are and matrices in the panels that the kernels multiply by, one after the other."""
+    from rnnzoo.probing_kernels.panels import PANEL
+
+    joined = torch.empty(sum(tensor.numel() for tensor in tensors))
+    for tensor, part in zip(tensors, joined.split([tensor.numel() for tensor in tensors]), strict=True):
+        if tensor.ndim == 1:
+            part.copy_(tensor)
+            continue
+        depth, columns = tensor.shape
+        whole = columns // PANEL * PANEL
+        panels, rest = part[: depth * whole].view(-1, depth, PANEL), part[depth * whole :].view(depth, -1)
+        panels.copy_(tensor[:, :whole].unflatten(1, (-1, PANEL)).transpose(0, 1))
+        rest.copy_(tensor[:, whole:])
+    return numbers(joined)
 
 
 def _factors(sizes: Any, part: _Part, gradients: tuple[Tensor, Tensor, Tensor]) -> list[tuple[Tensor, Tensor | None]]:
@@ -200,13 +219,6 @@ def _sum_over_parts(factors: Sequence[tuple[Tensor, Tensor | None]]) -> Tensor:
     for other in others:
         total = total.add_(other) if isinstance(other, Tensor) else total.addmm_(other[0].t(), other[1])
     return total
-
-
-def _panels(matrix: Tensor) -> tuple[Tensor, ...]:
-    """The panels of a matrix that the kernels multiply by."""
-    from rnnzoo.probing_kernels.panels import PANEL
-
-    return matrix.split(PANEL, dim=1)
 
 
 def _widened(tensor: Tensor, probes: int, width: int, fill: float = 0.0) -> Tensor:
