@@ -31,7 +31,7 @@ def transpose_to_panels(source, source_at, columns, depth, target, target_at):
     """Copy B^T [columns, depth] to the panels of B."""
     for start in range(0, columns, PANEL):
         width = min(PANEL, columns - start)
-        for column in range(width):
-            for step in range(depth):
+        for step in range(depth):
+            for column in range(width):
                 value = source[source_at + (start + column) * depth + step]
                 target[target_at + start * depth + step * width + column] = value
