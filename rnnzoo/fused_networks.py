@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rnnzoo.network import Network
+from rnnzoo.threads import in_parts, split
 
 PADDING = 16
 LEAST_WORK = 2048
@@ -95,18 +94,12 @@ class FusedNetworks:
             work: rows times positions of each network.
             do: called with the first network of a part and the first of the next.
         """
-        parts = self.parts(work)
-        if len(parts) == 1:
-            do(*parts[0])
-            return
-        with ThreadPoolExecutor(len(parts)) as threads:
-            list(threads.map(do, *zip(*parts, strict=True)))
+        in_parts(self.parts(work), do)
 
     def parts(self, work: int) -> list[tuple[int, int]]:
         """The first network of each thread's part and the first of the next; `work` as for `in_parts`."""
         count = min(torch.get_num_threads(), self.models, max(1, self.models * work // LEAST_WORK))
-        bounds = [self.models * part // count for part in range(count + 1)]
-        return list(pairwise(bounds))
+        return split(self.models, count)
 
 
 class _Answer(torch.autograd.Function):

@@ -19,6 +19,9 @@ from torch import Tensor
 from rnnzoo.errors import UsageError
 from rnnzoo.network import GATES, Network
 
+Axes = tuple[str, ...]
+"""Names of the groups that the axes of a tensor run over, the receiving neuron first."""
+
 
 @dataclass(frozen=True)
 class Group:

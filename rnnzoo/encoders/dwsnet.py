@@ -7,12 +7,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from rnnzoo.encoders.edges import NodeEmbedding, pool_edges, stack_channels, stack_tensors, uniform, update_edges
+from rnnzoo.encoders.connections import Connections, Passed
+from rnnzoo.encoders.edges import NodeEmbedding, key_of, stack_channels, stack_tensors, uniform
 from rnnzoo.encoders.layers import mlp
 from rnnzoo.encoders.protocol import Context, Encoder, Rows
-from rnnzoo.symmetry import Symmetry, symmetry_of
-
-Axes = tuple[str, ...]
+from rnnzoo.symmetry import Axes, Symmetry, symmetry_of
 
 
 class DWSNetEncoder(Encoder):
@@ -41,11 +40,10 @@ class DWSNetEncoder(Encoder):
 
     def forward(self, rows: Rows) -> Tensor:
         """The embedding before normalisation, [M, z_size]."""
-        stacks = stack_tensors(self.symmetry, rows.weights)
-        pools = {axes: pool(axes, values) for axes, values in stacks.items()}
-        for layer in self.layers:
-            stacks, pools = layer(stacks, pools)
-        return self.mlp(self.last.pooled(pools))
+        passed = self.last.connections.pool(stack_tensors(self.symmetry, rows.weights))
+        for number, layer in enumerate(self.layers, start=1):
+            passed = layer(passed, keep=number < len(self.layers))
+        return self.mlp(self.last.pooled(passed.means))
 
 
 class EquivariantLayer(nn.Module):
@@ -62,83 +60,50 @@ class EquivariantLayer(nn.Module):
 
     def __init__(self, symmetry: Symmetry, channels_in: dict[Axes, int], channels_out: int) -> None:
         super().__init__()
-        self.symmetry, self.channels_out = symmetry, channels_out
-        self.stacks = list(channels_in)
-        matrices = [axes for axes in self.stacks if len(axes) == 2]
-        self.own = nn.ParameterDict({_key(axes): uniform(channels_in[axes], channels_out) for axes in matrices})
-        summary = {group.name: 0 for group in symmetry.groups}
-        for axes in self.stacks:
-            for group in axes + (axes[:1] if len(set(axes)) < len(axes) else ()):
-                summary[group] += channels_in[axes]
+        self.channels_in = channels_in
+        groups = tuple(group.name for group in symmetry.groups)
+        self.connections = connections = Connections(groups, tuple(channels_in), diagonals=True)
+        self.own = nn.ParameterDict({key_of(a): uniform(channels_in[a], channels_out) for a in connections.matrices})
+        summary = {group: sum(channels_in[axes] for axes, _ in connections.pools[group]) for group in groups}
         # One map per group gives its terms for every axis of every stack that runs over it.
-        self.uses = {
-            g.name: [(a, i) for a in self.stacks for i, n in enumerate(a) if n == g.name] for g in symmetry.groups
-        }
-        self.neuron = nn.ModuleDict(
-            {name: nn.Linear(size, channels_out * len(self.uses[name]), bias=False) for name, size in summary.items()}
-        )
-        self.network = nn.Linear(sum(summary.values()), channels_out * len(self.stacks))
-        embedded = channels_out * max(len(uses) for uses in self.uses.values())
-        self.embedding = NodeEmbedding(symmetry, embedded)
+        columns = {group: channels_out * len(connections.terms[group]) for group in groups}
+        self.neuron = nn.ModuleDict({g: nn.Linear(summary[g], columns[g], bias=False) for g in groups})
+        self.network = nn.Linear(sum(summary.values()), channels_out * len(connections.stacks))
+        self.embedding = NodeEmbedding(symmetry, max(columns.values()))
 
-    def terms(self, summaries: dict[str, Tensor], embeddings: dict[str, Tensor]) -> dict[tuple[Axes, int], Tensor]:
-        """What each axis of each stack adds to its neurons, [M, N, channels_out] by stack and axis.
+    def forward(self, passed: Passed, keep: bool = True) -> Passed:
+        """The layer and a ReLU; the new edges are left out unless they are to be kept."""
+        weights = {axes: self.own[key_of(axes)] for axes in self.connections.matrices}
+        terms = self._terms(passed.pools, self.embedding())
+        return self.connections.update(passed.edges, weights, terms, self._shared(passed.means), keep)
+
+    def pooled(self, means: dict[str, Tensor]) -> Tensor:
+        """The mean of the layer's output over each stack, without forming the output: [M, stacks * channels_out].
 
         Args:
-            summaries: of the neurons of each group, [M, N, features].
-            embeddings: of groups whose neurons are not interchangeable, [N, channels].
+            means: of the pools of its input.
         """
-        everything = torch.cat([summary.mean(1) for summary in summaries.values()], dim=-1)
-        shared = dict(zip(self.stacks, self.network(everything).chunk(len(self.stacks), dim=-1), strict=True))
-        terms = {}
-        for group, uses in self.uses.items():
-            mapped = self.neuron[group](summaries[group])
-            if group in embeddings:
-                mapped = mapped + embeddings[group][:, : mapped.shape[-1]]
-            for (axes, axis), term in zip(uses, mapped.chunk(len(uses), dim=-1), strict=True):
-                terms[axes, axis] = term + shared[axes][:, None] if axis == 0 else term
-        return terms
+        embeddings = {group: embedding.mean(0) for group, embedding in self.embedding().items()}
+        terms = {group: term[:, None] for group, term in self._terms(means, embeddings).items()}
+        split, outputs = self.connections.split_terms(terms, self._shared(means)), []
+        edges = self._means_of_edges(means)
+        for axes in self.connections.stacks:
+            mean = torch.cat([split[axes, axis] for axis in range(len(axes))], dim=1).sum(1)
+            outputs.append(mean + edges[axes] @ self.own[key_of(axes)] if axes in edges else mean)
+        return torch.cat(outputs, dim=-1)
 
-    def forward(
-        self, stacks: dict[Axes, Tensor], pools: dict[Axes, tuple[Tensor, ...]]
-    ) -> tuple[dict[Axes, Tensor], dict[Axes, tuple[Tensor, ...]]]:
-        """The layer and a ReLU: new stacks [M, *sizes, channels_out] and what `pool` makes of them."""
-        terms = self.terms(self._summaries(pools), self.embedding())
-        new_stacks: dict[Axes, Tensor] = {}
-        new_pools: dict[Axes, tuple[Tensor, ...]] = {}
-        for axes in self.stacks:
-            if len(axes) == 1:
-                new_stacks[axes] = terms[axes, 0].relu()
-                new_pools[axes] = (new_stacks[axes],)
-                continue
-            terms_here = terms[axes, 0], terms[axes, 1]
-            square = axes[0] == axes[1]
-            new_stacks[axes], *pools_here = update_edges(stacks[axes], self.own[_key(axes)], *terms_here, square)
-            new_pools[axes] = tuple(pools_here)
-        return new_stacks, new_pools
+    def _means_of_edges(self, means: dict[str, Tensor]) -> dict[Axes, Tensor]:
+        """The mean over each matrix, [M, channels_in], which is among the means of the pools."""
+        found: dict[Axes, Tensor] = {}
+        for group, places in self.connections.pools.items():
+            parts = means[group].split([self.channels_in[axes] for axes, _ in places], dim=-1)
+            found |= {axes: part for (axes, which), part in zip(places, parts, strict=True) if which == 0}
+        return {axes: found[axes] for axes in self.connections.matrices}
 
-    def pooled(self, pools: dict[Axes, tuple[Tensor, ...]]) -> Tensor:
-        """The mean of the layer's output over each stack, without forming the output: [M, stacks * channels_out]."""
-        summaries = {group: summary.mean(1, keepdim=True) for group, summary in self._summaries(pools).items()}
-        embeddings = {group: embedding.mean(0, keepdim=True) for group, embedding in self.embedding().items()}
-        terms, means = self.terms(summaries, embeddings), []
-        for axes in self.stacks:
-            mean = torch.cat([terms[axes, axis] for axis in range(len(axes))], dim=1).sum(1)
-            means.append(mean if len(axes) == 1 else mean + pools[axes][0].mean(1) @ self.own[_key(axes)])
-        return torch.cat(means, dim=-1)
+    def _terms(self, summaries: dict[str, Tensor], embeddings: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The terms of every group, from summaries of its neurons and the embeddings of those that have one."""
+        terms = {group: self.neuron[group](summary) for group, summary in summaries.items()}
+        return {g: t + embeddings[g][..., : t.shape[-1]] if g in embeddings else t for g, t in terms.items()}
 
-    def _summaries(self, pools: dict[Axes, tuple[Tensor, ...]]) -> dict[str, Tensor]:
-        parts: dict[str, list[Tensor]] = {group.name: [] for group in self.symmetry.groups}
-        for axes in self.stacks:
-            for group, part in zip((*axes, axes[0]), pools[axes], strict=False):
-                parts[group].append(part)
-        return {group: torch.cat(values, dim=-1) for group, values in parts.items()}
-
-
-def pool(axes: Axes, values: Tensor) -> tuple[Tensor, ...]:
-    """What a stack tells of its neurons: a vector itself, a matrix its means and diagonal."""
-    return (values,) if len(axes) == 1 else pool_edges(values, axes[0] == axes[1])
-
-
-def _key(axes: Axes) -> str:
-    return "_from_".join(axes)
+    def _shared(self, means: dict[str, Tensor]) -> Tensor:
+        return self.network(torch.cat(list(means.values()), dim=-1))

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from rnnzoo.symmetry import Symmetry
+from rnnzoo.symmetry import Axes, Symmetry
 
 
-def stack_tensors(symmetry: Symmetry, weights: Tensor) -> dict[tuple[str, ...], Tensor]:
+def stack_tensors(symmetry: Symmetry, weights: Tensor) -> dict[Axes, Tensor]:
     """The weights grouped by axes: every tensor between the same groups becomes channels of one.
 
     Args:
@@ -21,16 +21,16 @@ def stack_tensors(symmetry: Symmetry, weights: Tensor) -> dict[tuple[str, ...], 
     Returns:
         By axes: [M, *group sizes, channels]. Both biases of an LSTM layer share one entry of 8 channels.
     """
-    stacks: dict[tuple[str, ...], list[Tensor]] = {}
+    stacks: dict[Axes, list[Tensor]] = {}
     split = symmetry.split(weights)
     for tensor in symmetry.tensors:
         stacks.setdefault(tensor.axes, []).append(split[tensor.name].movedim(1, -1))
     return {axes: torch.cat(parts, dim=-1).contiguous() for axes, parts in stacks.items()}
 
 
-def stack_channels(symmetry: Symmetry) -> dict[tuple[str, ...], int]:
+def stack_channels(symmetry: Symmetry) -> dict[Axes, int]:
     """Channels of each entry of `stack_tensors`."""
-    channels: dict[tuple[str, ...], int] = {}
+    channels: dict[Axes, int] = {}
     for tensor in symmetry.tensors:
         channels[tensor.axes] = channels.get(tensor.axes, 0) + tensor.channels
     return channels
@@ -121,6 +121,11 @@ class _UpdateEdges(torch.autograd.Function):
 def uniform(rows: int, columns: int) -> nn.Parameter:
     """A weight [rows, columns] with the initialisation of `nn.Linear`."""
     return nn.Parameter(torch.empty(rows, columns).uniform_(-(rows**-0.5), rows**-0.5))
+
+
+def key_of(axes: Axes) -> str:
+    """The name of a stack's parameters."""
+    return "_from_".join(axes)
 
 
 def _diagonal(edges: Tensor) -> Tensor:

@@ -9,12 +9,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from rnnzoo.encoders.edges import NodeEmbedding, stack_channels, stack_tensors, uniform, update_edges
+from rnnzoo.encoders.connections import Connections
+from rnnzoo.encoders.edges import NodeEmbedding, key_of, stack_channels, stack_tensors, uniform
 from rnnzoo.encoders.layers import mlp
 from rnnzoo.encoders.protocol import Context, Encoder, Rows
-from rnnzoo.symmetry import symmetry_of
-
-Axes = tuple[str, ...]
+from rnnzoo.symmetry import Axes, symmetry_of
 
 
 class GraphEncoder(Encoder):
@@ -55,8 +54,8 @@ class GraphEncoder(Encoder):
             parts += [] if embedding is None else [embedding.expand(len(rows), -1, -1)]
             nodes[group.name] = torch.stack(parts).sum(0)
         edges = {axes: stacks[axes] for axes in self.matrices}
-        for one_round in self.rounds:
-            nodes, edges = one_round(nodes, edges)
+        for number, one_round in enumerate(self.rounds, start=1):
+            nodes, edges = one_round(nodes, edges, keep=number < len(self.rounds))
         pooled = [statistic for node in nodes.values() for statistic in (node.mean(1), node.square().mean(1))]
         return self.mlp(torch.cat(pooled, dim=-1))
 
@@ -66,26 +65,26 @@ class _Round(nn.Module):
 
     def __init__(self, groups: list[str], edge_channels: dict[Axes, int], channels: int) -> None:
         super().__init__()
-        self.edge = nn.ParameterDict({_key(axes): uniform(size, channels) for axes, size in edge_channels.items()})
-        self.receiver = nn.ModuleDict({_key(axes): nn.Linear(channels, channels) for axes in edge_channels})
-        self.sender = nn.ModuleDict({_key(axes): nn.Linear(channels, channels) for axes in edge_channels})
-        ends = {group: sum(axes.count(group) for axes in edge_channels) for group in groups}
+        self.connections = Connections(tuple(groups), tuple(edge_channels), diagonals=False)
+        self.edge = nn.ParameterDict({key_of(axes): uniform(size, channels) for axes, size in edge_channels.items()})
+        self.receiver = nn.ModuleDict({key_of(axes): nn.Linear(channels, channels) for axes in edge_channels})
+        self.sender = nn.ModuleDict({key_of(axes): nn.Linear(channels, channels) for axes in edge_channels})
+        ends = {group: len(uses) for group, uses in self.connections.terms.items()}
         self.node = nn.ModuleDict({g: mlp((channels * (1 + ends[g]), channels, channels)) for g in groups})
 
     def forward(
-        self, nodes: dict[str, Tensor], edges: dict[Axes, Tensor]
+        self, nodes: dict[str, Tensor], edges: dict[Axes, Tensor], keep: bool = True
     ) -> tuple[dict[str, Tensor], dict[Axes, Tensor]]:
-        """New nodes [M, size, C] and edges [M, receivers, senders, C]."""
-        updated, messages = {}, {group: [node] for group, node in nodes.items()}
-        for axes, values in edges.items():
-            key, (to, source) = _key(axes), axes
-            receiver = self.receiver[key](nodes[to])
-            updated[axes], *means = update_edges(values, self.edge[key], receiver, self.sender[key](nodes[source]))
-            messages[to].append(means[0])
-            messages[source].append(means[1])
-        new = {group: nodes[group] + self.node[group](torch.cat(parts, dim=-1)) for group, parts in messages.items()}
-        return new, updated
+        """New nodes [M, size, C], and new edges [M, receivers, senders, C] if they are to be kept."""
+        weights = {axes: self.edge[key_of(axes)] for axes in edges}
+        terms = {group: self._terms(group, node) for group, node in nodes.items()}
+        passed = self.connections.update(edges, weights, terms, keep=keep)
+        inputs = {group: torch.cat([node, passed.pools[group]], dim=-1) for group, node in nodes.items()}
+        return {group: node + self.node[group](inputs[group]) for group, node in nodes.items()}, passed.edges
 
-
-def _key(axes: tuple[str, ...]) -> str:
-    return "_from_".join(axes)
+    def _terms(self, group: str, node: Tensor) -> Tensor:
+        """What the neurons of a group add to all their edges, by one map, [M, size, uses * C]."""
+        uses = self.connections.terms[group]
+        maps = [(self.receiver, self.sender)[axis].get_submodule(key_of(axes)) for axes, axis in uses]
+        weight, bias = (torch.cat([one.get_parameter(name) for one in maps]) for name in ("weight", "bias"))
+        return nn.functional.linear(node, weight, bias)

@@ -22,7 +22,7 @@ from rnnzoo.vector_kernels.vectors import (
 _INT64 = ir.IntType(64)
 _BYTES = 4
 
-MOST_ROWS = {4: 6, 2: 8, 1: 8} if LANES == 16 else {2: 6}
+MOST_ROWS = {4: 6, 3: 8, 2: 8, 1: 8} if LANES == 16 else {2: 6}
 """Registers of C by panel width in vectors: 24 of 32 with AVX-512, 12 of 16 with AVX2."""
 
 
@@ -119,6 +119,7 @@ def _panel(vectors: int):
 
 
 _wide_panel = _panel(4) if LANES == 16 else None
+_panel_of_three = _panel(3) if LANES == 16 else None
 _panel_of_two = _panel(2)
 _panel_of_one = _panel(1) if LANES == 16 else None
 
@@ -143,6 +144,10 @@ if LANES == 16:
             offset = _BYTES * column
             _wide_panel(rows, c + offset, c_row, a, a_row, a_step, b + offset, b_row, depth, accumulate)
             column += 4 * LANES
+        if column + 3 * LANES <= columns:
+            offset = _BYTES * column
+            _panel_of_three(rows, c + offset, c_row, a, a_row, a_step, b + offset, b_row, depth, accumulate)
+            column += 3 * LANES
         if column + 2 * LANES <= columns:
             offset = _BYTES * column
             _panel_of_two(rows, c + offset, c_row, a, a_row, a_step, b + offset, b_row, depth, accumulate)

@@ -1,0 +1,35 @@
+"""What the kernels are told of a stack: a row of int64 with sizes, and the addresses and row lengths of its arrays.
+
+Everything is float32 with a network's numbers in one piece, but for `POSITIVE`, which holds a bit per number. D, the
+channels of the updated edges, is the same for all stacks of a call, and so are the networks. Terms and pools are
+columns of wider arrays, hence the lengths of their rows, in numbers. An address of 0 says that there is no such array.
+
+A vector of the networks, a bias, is a stack without senders: its terms alone are updated, and they are their own pool.
+"""
+
+from __future__ import annotations
+
+(
+    RECEIVERS,
+    SENDERS,
+    CHANNELS,
+    EDGES,  # [M, receivers, senders, channels]
+    WEIGHT,  # forward [channels, D], back [D, channels]
+    UPDATED,  # [M, receivers, senders, D], back its gradient
+    POSITIVE,  # where it is positive
+    RECEIVER,  # [M, receivers, D], back its gradient, as of the next five
+    RECEIVER_ROW,
+    SENDER,  # [M, senders, D]
+    SENDER_ROW,
+    SHARED,  # [M, D]
+    SHARED_ROW,
+    BY_RECEIVER,  # [M, receivers, D]
+    BY_RECEIVER_ROW,
+    BY_SENDER,  # [M, senders, D]
+    BY_SENDER_ROW,
+    DIAGONAL,  # [M, receivers, D]
+    DIAGONAL_ROW,
+    D_EDGES,  # [M, receivers, senders, channels]
+    D_WEIGHT,  # [M, channels, D]
+    FIELDS,
+) = range(22)

@@ -1,0 +1,96 @@
+"""Vectors at memory addresses, for kernels that go over many arrays at once, and which of their lanes are positive."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.extending import intrinsic
+
+from rnnzoo.vector_kernels.vectors import LANES, VECTOR, vector
+
+_BYTES = 4
+_INT32 = ir.IntType(32)
+_BITS = ir.IntType(LANES)
+BYTES_OF_SIGNS = LANES // 8
+"""What `store_positive` writes."""
+
+
+def _zero() -> ir.Constant:
+    return ir.Constant(VECTOR, [0.0] * LANES)
+
+
+@intrinsic
+def load_at(typingctx, address):
+    """The vector at an address."""
+
+    def generate(context, builder, sig, args):
+        return builder.load(builder.inttoptr(args[0], VECTOR.as_pointer()), align=_BYTES)
+
+    return vector(types.int64), generate
+
+
+@intrinsic
+def store_at(typingctx, address, value):
+    """Write a vector to an address."""
+
+    def generate(context, builder, sig, args):
+        address, value = args
+        builder.store(value, builder.inttoptr(address, VECTOR.as_pointer()), align=_BYTES)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, vector), generate
+
+
+@intrinsic
+def stream_at(typingctx, address, value):
+    """Write a vector to an address that is a multiple of its size, past the caches."""
+
+    def generate(context, builder, sig, args):
+        address, value = args
+        store = builder.store(value, builder.inttoptr(address, VECTOR.as_pointer()), align=_BYTES * LANES)
+        store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(_INT32, 1)]))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, vector), generate
+
+
+@intrinsic
+def prefetch(typingctx, address):
+    """Ask for the cache line at an address, which need not be anybody's."""
+
+    def generate(context, builder, sig, args):
+        byte = ir.IntType(8).as_pointer()
+        signature = ir.FunctionType(ir.VoidType(), [byte, _INT32, _INT32, _INT32])
+        function = cgutils.get_or_insert_function(builder.module, signature, "llvm.prefetch.p0i8")
+        reading, nearness, data = (ir.Constant(_INT32, number) for number in (0, 3, 1))
+        builder.call(function, [builder.inttoptr(args[0], byte), reading, nearness, data])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
+
+
+@intrinsic
+def store_positive(typingctx, address, value):
+    """Write one bit per lane to an address: whether it is positive or NaN."""
+
+    def generate(context, builder, sig, args):
+        address, value = args
+        bits = builder.bitcast(builder.fcmp_unordered(">", value, _zero()), _BITS)
+        builder.store(bits, builder.inttoptr(address, _BITS.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, vector), generate
+
+
+@intrinsic
+def where_positive(typingctx, address, value):
+    """A vector where the bits that `store_positive` left at an address are set, 0 elsewhere."""
+
+    def generate(context, builder, sig, args):
+        address, value = args
+        bits = builder.load(builder.inttoptr(address, _BITS.as_pointer()), align=1)
+        lanes = builder.bitcast(bits, ir.VectorType(ir.IntType(1), LANES))
+        return builder.select(lanes, value, _zero())
+
+    return vector(types.int64, vector), generate
