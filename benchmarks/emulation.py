@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -31,7 +30,6 @@ from rnnzoo.encoders import encode
 from rnnzoo.encoders.registry import BUILT_IN
 from rnnzoo.encoders.transformer import TransformerEncoder
 from rnnzoo.environment import processor_name
-from rnnzoo.jobs import cpu_environments
 from rnnzoo.memory import keep_freed_memory
 from rnnzoo.network import Network
 
@@ -116,10 +114,8 @@ def main() -> None:
     parser.add_argument("--profile", choices=PROFILES, default="paper", help="sizes of encoders and emulator")
     parser.add_argument("--document", action="store_true", help="rewrite the tables of docs/encoders.md")
     options = parser.parse_args()
-    # What follows is what a worker process of `rnnzoo eval` does, in an environment that must be there from its start.
-    environment = cpu_environments(1, options.threads)[0]
-    if any(os.environ.get(name) != value for name, value in environment.items()):
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **environment})
+    torch.set_num_threads(options.threads)
+    # As the worker processes of `rnnzoo eval` do.
     keep_freed_memory()
     config, data = PROFILES[options.profile], synthetic_data(rows=256, positions=41)
     names = ["constant", *(name for name in options.encoders.split(",") if name != "constant")]

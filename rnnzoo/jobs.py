@@ -44,11 +44,6 @@ class Work:
         return task
 
 
-_WAITING_TURNS = "10000"
-"""How long an idle thread of PyTorch's keeps a core busy (OpenMP's own default is some milliseconds): long enough to be
-there for the next product, short enough to leave the core to threads of our own."""
-
-
 def gpu_environments(count: int) -> list[dict[str, str]]:
     """The environment of one worker per GPU.
 
@@ -79,8 +74,7 @@ def cpu_environments(workers: int, cores: int | None = None) -> list[dict[str, s
     if workers < 1:
         raise UsageError(f"--workers {workers} is impossible: give at least 1.")
     threads = str(max(1, (cores or usable_cores()) // workers))
-    environment = {"NUMBA_NUM_THREADS": threads, "OMP_NUM_THREADS": threads, "CUDA_VISIBLE_DEVICES": ""}
-    return [{**environment, "GOMP_SPINCOUNT": _WAITING_TURNS}] * workers
+    return [{"NUMBA_NUM_THREADS": threads, "OMP_NUM_THREADS": threads, "CUDA_VISIBLE_DEVICES": ""}] * workers
 
 
 def check_exclusive(gpus: int | None, workers: int | None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +16,11 @@ from rnnzoo.encoders.layers import ResidualCore
 from rnnzoo.encoders.protocol import InputSpace
 from rnnzoo.fused_networks import LEAST_WORK, PADDING, FusedNetworks, numbers
 from rnnzoo.prober import Prober
+from rnnzoo.threads import in_parts
 
 _IMPOSSIBLE = -1e30
+
+Factors = tuple[Tensor, Tensor | None]
 
 
 def can_interrogate(prober: Prober, core: ResidualCore) -> bool:
@@ -70,19 +72,21 @@ class _Interrogate(torch.autograd.Function):
     def forward(
         ctx: Any, networks: FusedNetworks, space: InputSpace, free_inputs: Tensor, *parameters: Tensor
     ) -> tuple[Tensor, Tensor]:
-        from rnnzoo.probing_kernels.interrogation import interrogate as run
+        from rnnzoo.probing_kernels.interrogation import interrogate
 
         probes, steps, _ = free_inputs.shape
         sizes = networks.sizes(steps, probes, False)
         weights = _pack(sizes, space, free_inputs, parameters)
-        units = parameters[0].shape[1]
-        parts = [
-            _new_part(networks, sizes, space, units, len(parameters[4:]) // 3, *p) for p in networks.parts(LEAST_WORK)
-        ]
-        _at_once(lambda part: run(sizes, part.core, networks.packed, weights, part.kept), parts)
-        ctx.networks, ctx.sizes, ctx.weights, ctx.parts = networks, sizes, weights, parts
-        state = torch.cat([part.flow[-1, -1] for part in parts])
-        inputs = torch.cat([_narrowed(part.inputs, probes, sizes.inputs) for part in parts], dim=1)
+        units, layers, bounds = parameters[0].shape[1], len(parameters[4:]) // 3, networks.parts(LEAST_WORK)
+        parts = {part[0]: _new_part(networks, sizes, space, units, layers, *part) for part in bounds}
+
+        def run(first: int, _: int) -> None:
+            interrogate(sizes, parts[first].core, networks.packed, weights, parts[first].kept)
+
+        in_parts(bounds, run)
+        ctx.networks, ctx.sizes, ctx.weights, ctx.parts, ctx.bounds = networks, sizes, weights, parts, bounds
+        state = torch.cat([part.flow[-1, -1] for part in parts.values()])
+        inputs = torch.cat([_narrowed(part.inputs, probes, sizes.inputs) for part in parts.values()], dim=1)
         sent = inputs.permute(1, 2, 0, 3)
         ctx.mark_non_differentiable(sent)
         return state, sent
@@ -95,21 +99,24 @@ class _Interrogate(torch.autograd.Function):
 
         networks, sizes = ctx.networks, ctx.sizes
 
-        def retrace(part: _Part) -> tuple[Tensor, ...]:
-            first, count, units, layers = part.core[:4]
-            d_output = d_state[first : first + count].clone(memory_format=torch.contiguous_format)
-            gradients = (
-                torch.empty_like(part.inputs),
-                torch.empty(sizes.positions, count, units),
-                torch.empty(layers, sizes.positions, count, 4 * units),
-            )
-            arrays = InterrogationGradients(*map(numbers, gradients))
-            retrace_interrogation(sizes, part.core, networks.flat, ctx.weights, part.kept, numbers(d_output), arrays)
-            return gradients
+        gradients = {first: _new_gradients(part) for first, part in ctx.parts.items()}
 
-        every = _at_once(retrace, ctx.parts)
-        pairs = [_factors(sizes, *both) for both in zip(ctx.parts, every, strict=True)]
+        def retrace(first: int, last: int) -> None:
+            part, results = ctx.parts[first], InterrogationGradients(*map(numbers, gradients[first]))
+            # The kernel uses up what it is given.
+            d_output = numbers(d_state[first:last].clone(memory_format=torch.contiguous_format))
+            retrace_interrogation(sizes, part.core, networks.flat, ctx.weights, part.kept, d_output, results)
+
+        in_parts(ctx.bounds, retrace)
+        pairs = [_factors(sizes, part, *gradients[first]) for first, part in ctx.parts.items()]
         return None, None, *(_sum_over_parts(each) for each in zip(*pairs, strict=True))
+
+
+def _new_gradients(part: _Part) -> tuple[Tensor, Tensor, Tensor]:
+    """Where the kernel leaves the gradients of free numbers, of what enters the core and of its pre-activations."""
+    layers, steps, count, units = part.flow.shape
+    gates = torch.empty(layers - 1, steps, count, 4 * units)
+    return torch.empty_like(part.inputs), torch.empty(steps, count, units), gates
 
 
 def _new_part(
@@ -195,13 +202,14 @@ def _joined_panels(tensors: Sequence[Tensor]) -> NDArray[np.float32]:
     return numbers(joined)
 
 
-def _factors(sizes: Any, part: _Part, gradients: tuple[Tensor, Tensor, Tensor]) -> list[tuple[Tensor, Tensor | None]]:
+def _factors(
+    sizes: Any, part: _Part, d_free: Tensor, d_entered: Tensor, d_gates: Tensor
+) -> list[tuple[Tensor, Tensor | None]]:
     """The two factors [rows, outputs] and [rows, inputs] of each parameter's gradient; one alone is to be summed."""
-    d_free, d_entered, d_gates = gradients
     d_questions = _narrowed(d_free, sizes.rows, sizes.inputs)
     answers = _narrowed(part.answers, sizes.rows, sizes.outputs).flatten(2).flatten(0, 1)
     d_asked, d_inner = d_questions[1:].flatten(2).flatten(0, 1), d_entered.flatten(0, 1)
-    factors: list[tuple[Tensor, Tensor | None]] = [(d_questions.permute(1, 2, 0, 3), None)]
+    factors: list[Factors] = [(d_questions.permute(1, 2, 0, 3), None)]
     factors += [(d_asked, part.flow[-1, :-1].flatten(0, 1)), (d_asked, None)]
     factors += [(d_inner, answers), (d_inner, None)]
     for layer, of_layer in enumerate(d_gates):
@@ -212,7 +220,7 @@ def _factors(sizes: Any, part: _Part, gradients: tuple[Tensor, Tensor, Tensor]) 
     return factors
 
 
-def _sum_over_parts(factors: Sequence[tuple[Tensor, Tensor | None]]) -> Tensor:
+def _sum_over_parts(factors: Sequence[Factors]) -> Tensor:
     """A parameter's gradient from the factors of every part."""
     first, *others = [left.sum(0) if right is None else (left, right) for left, right in factors]
     total = first if isinstance(first, Tensor) else first[0].t() @ first[1]
@@ -230,11 +238,3 @@ def _widened(tensor: Tensor, probes: int, width: int, fill: float = 0.0) -> Tens
 def _narrowed(tensor: Tensor, probes: int, width: int) -> Tensor:
     """[..., probes * K] as [..., probes, width], the rest left out."""
     return tensor.unflatten(-1, (probes, -1))[..., :width]
-
-
-def _at_once(do: Any, parts: Sequence[_Part]) -> list[Any]:
-    """The results of each part, every part in a thread of its own."""
-    if len(parts) == 1:
-        return [do(parts[0])]
-    with ThreadPoolExecutor(len(parts)) as threads:
-        return list(threads.map(do, parts))
