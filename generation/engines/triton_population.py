@@ -172,7 +172,7 @@ class TritonPopulation(PopulationMemory):
                 offset=self.offsets[layer],
                 block=block,
                 chunk=CHUNK,
-                num_warps=self.options.gradient_warps,
+                num_warps=self.options.weight_gradient_warps,
                 num_stages=self.options.gradient_stages,
                 **self._layer_sizes(layer),
             )
