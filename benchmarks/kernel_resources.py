@@ -1,5 +1,9 @@
 """Compile every kernel of the CUDA engine for sm_90, without a GPU, and print what each needs.
 
+    python benchmarks/kernel_resources.py                            print the table
+    python benchmarks/kernel_resources.py --keep kernels-NAME.json   write it, both precisions, to benchmarks/results
+    python benchmarks/kernel_resources.py --document                 render all results into docs/gpu_engine.md
+
 The launches are those that the engine makes: it runs on the host with its launches recorded, not executed,
 so sizes, warps and pipeline depths are the ones in production. Registers and stack (spilled registers) are read
 from the compiled cubin with the `cuobjdump` that Triton brings along, shared memory from Triton's metadata.
@@ -21,6 +25,7 @@ os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
 import numpy as np
 import torch
 import triton
+from kernel_table import KERNELS
 from populations import images, languages
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
@@ -32,6 +37,12 @@ from rnnzoo.generation.engines.triton_options import PRECISIONS, KernelOptions
 from rnnzoo.generation.engines.triton_population import TritonPopulation
 from rnnzoo.generation.population import Population, TileExamples
 
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "benchmarks" / "results"
+DOCUMENT = ROOT / "docs" / "gpu_engine.md"
+KEPT = ("tf32x3", "ieee")
+"""Precisions that a model may be trained with; "tf32" is there for comparison only."""
+CAPABILITY = 90
 Launch = tuple[JITFunction, tuple[Any, ...], dict[str, Any]]
 POINTERS = {
     torch.float32: "*fp32",
@@ -74,7 +85,7 @@ def resources(launch: Launch) -> dict[str, Any]:
     signature |= dict.fromkeys(constants, "constexpr")
     aligned = {(kernel.arg_names.index(name),): [["tt.divisibility", 16]] for name in tensors}
     source = ASTSource(kernel, signature, constexprs=constants, attrs=aligned)
-    compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
+    compiled = triton.compile(source, target=GPUTarget("cuda", CAPABILITY, 32), options=options)
     return {
         "kernel": kernel.__name__,
         "warps": compiled.metadata.num_warps,
@@ -97,10 +108,11 @@ def cubin_usage(cubin: bytes) -> dict[str, int]:
     return {"registers": registers, "spilled": stack + local}
 
 
-def measure(precision: str) -> list[dict[str, Any]]:
-    """Resources of every distinct launch for both zoos at production size."""
+def measure(precision: str, hidden_size: int = 32) -> list[dict[str, Any]]:
+    """Resources of every distinct launch for both zoos, at production size or with other hidden sizes."""
     rows = []
-    for zoo, population in (("formal-languages", languages(16)), ("smnist", images(16))):
+    zoos = {"formal-languages": languages(16, hidden_size=hidden_size), "smnist": images(16, hidden_size=hidden_size)}
+    for zoo, population in zoos.items():
         seen = set()
         for launch in record_launches(population, KernelOptions(precision=precision)):
             key = (launch[0].__name__, tuple(sorted(launch[2].items())))
@@ -110,17 +122,39 @@ def measure(precision: str) -> list[dict[str, Any]]:
     return rows
 
 
+def keep(name: str) -> Path:
+    """Write what this compiler needs, with both precisions, to a file among the results."""
+    result = {
+        "triton": triton.__version__,
+        "target": f"sm_{CAPABILITY}",
+        "precisions": {precision: measure(precision) for precision in KEPT},
+    }
+    FOLDER.mkdir(exist_ok=True)
+    target = FOLDER / name
+    target.write_text(json.dumps(result, indent=1) + "\n")
+    return target
+
+
 def main() -> None:
-    """Print the table, or JSON with --json."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Print the table, or JSON with --json; or keep it, or render what was kept."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--precision", choices=PRECISIONS, default="tf32x3")
+    parser.add_argument("--hidden", type=int, default=32, help="hidden size; production has 32")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--keep", metavar="FILE", help="name of a file in benchmarks/results: kernels-NAME.json")
+    parser.add_argument("--document", action="store_true", help="rewrite the tables of docs/gpu_engine.md")
     arguments = parser.parse_args()
-    rows = measure(arguments.precision)
+    if arguments.keep:
+        print(keep(arguments.keep))
+    if arguments.document:
+        KERNELS.rewrite(DOCUMENT, FOLDER)
+    if arguments.keep or arguments.document:
+        return
+    rows = measure(arguments.precision, arguments.hidden)
     if arguments.json:
         print(json.dumps(rows))
         return
-    print(f"triton {triton.__version__}, sm_90, {arguments.precision}")
+    print(f"triton {triton.__version__}, sm_{CAPABILITY}, {arguments.precision}")
     print(f"{'zoo':18}{'kernel':20}{'warps':>6}{'registers':>10}{'spilled':>8}{'shared':>8}")
     for row in rows:
         print("{zoo:18}{kernel:20}{warps:6}{registers:10}{spilled:8}{shared:8}".format(**row))

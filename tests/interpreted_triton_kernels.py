@@ -91,7 +91,7 @@ def float64_gradient(population, model):
         token_population(layers=2),
         token_population(hidden=20, layers=3, batch=4, strings=20),
         token_population(hidden=48, batch=40, strings=18),
-        token_population(hidden=128, models=1, length=3),
+        token_population(hidden=128, layers=2, models=1, length=3),
         tile_population(layers=2),
         tile_population(hidden=33, batch=18, width=17),
         tile_population(hidden=64, layers=2, models=1, batch=33, positions=2),

@@ -51,6 +51,11 @@ class KernelOptions:
         """Strings or images per program: what the registers hold without the tensor cores, or with them."""
         return 16 if self.precision == "ieee" else 64
 
+    @property
+    def weight_gradient_warps(self) -> int:
+        """`gradient_warps`, or twice as many without the tensor cores: then factors lie in registers, and fit."""
+        return 2 * self.gradient_warps if self.precision == "ieee" else self.gradient_warps
+
 
 def padded(size: int) -> int:
     """The smallest tile side that holds `size`: a power of two of at least 16."""

@@ -21,6 +21,8 @@ from rnnzoo.generation.population import Population
 from rnnzoo.generation.randomness import Purpose
 
 BLOCK = 1024
+INPUT_GRADIENT_TILE = 2048
+"""Rows times units that a program of the input gradient holds at most."""
 
 
 class TritonPopulation(PopulationMemory):
@@ -172,12 +174,12 @@ class TritonPopulation(PopulationMemory):
                 offset=self.offsets[layer],
                 block=block,
                 chunk=CHUNK,
-                num_warps=self.options.gradient_warps,
+                num_warps=self.options.weight_gradient_warps,
                 num_stages=self.options.gradient_stages,
                 **self._layer_sizes(layer),
             )
             if layer > 0:
-                chunk = 2 * CHUNK if self._resident else CHUNK
+                chunk = min(2 * CHUNK, INPUT_GRADIENT_TILE // self.units)
                 input_gradient[(slot.models, triton.cdiv(self.positions * self.rows, chunk))](
                     slot.weights,
                     slot.live,
@@ -185,7 +187,7 @@ class TritonPopulation(PopulationMemory):
                     self._output_gradients,
                     offset=self.offsets[layer],
                     chunk=chunk,
-                    num_warps=self.options.input_gradient_warps,
+                    num_warps=self.options.input_gradient_warps * self._warp_factor,
                     num_stages=1,
                     **shared,
                 )

@@ -41,19 +41,58 @@ def advance_layer(
 
     `layer_weights` points at the layer's `weight_ih`, which `weight_hh` and the two biases follow.
     """
-    enter = sigmoid(_gate(inputs, output, layer_weights, 0, hidden, width, units, columns, precision))
-    forget = sigmoid(_gate(inputs, output, layer_weights, 1, hidden, width, units, columns, precision))
-    candidate = tanh(_gate(inputs, output, layer_weights, 2, hidden, width, units, columns, precision))
-    leave = sigmoid(_gate(inputs, output, layer_weights, 3, hidden, width, units, columns, precision))
+    enter, forget, candidate, leave = project(inputs, layer_weights, hidden, width, units, columns, precision)
+    recurrent = layer_weights + 4 * hidden * width
+    enter = sigmoid(complete_gate(enter, output, recurrent, 0, hidden, units, precision))
+    forget = sigmoid(complete_gate(forget, output, recurrent, 1, hidden, units, precision))
+    candidate = tanh(complete_gate(candidate, output, recurrent, 2, hidden, units, precision))
+    leave = sigmoid(complete_gate(leave, output, recurrent, 3, hidden, units, precision))
     cell = forget * cell + enter * candidate
     return enter, forget, candidate, leave, cell, leave * tanh(cell)
 
 
 @triton.jit
-def _gate(
+def project(
     inputs,
+    matrix,
+    hidden: tl.constexpr,
+    width: tl.constexpr,
+    units: tl.constexpr,
+    columns: tl.constexpr,
+    precision: tl.constexpr,
+):
+    """The part of the four gates that comes from the inputs [rows, columns], read from `weight_ih` on the spot."""
+    zero = tl.zeros((inputs.shape[0], units), tl.float32)
+    enter = _add_product(zero, inputs, matrix, 0, hidden, width, units, columns, precision)
+    forget = _add_product(zero, inputs, matrix, 1, hidden, width, units, columns, precision)
+    candidate = _add_product(zero, inputs, matrix, 2, hidden, width, units, columns, precision)
+    leave = _add_product(zero, inputs, matrix, 3, hidden, width, units, columns, precision)
+    return enter, forget, candidate, leave
+
+
+@triton.jit
+def complete_gate(
+    projected,
     output,
-    layer_weights,
+    matrix,
+    gate: tl.constexpr,
+    hidden: tl.constexpr,
+    units: tl.constexpr,
+    precision: tl.constexpr,
+):
+    """One gate before its nonlinearity, from its part in `project`, the previous output [rows, units] and `weight_hh`.
+
+    `matrix` points at `weight_hh`, which the two biases follow.
+    """
+    total = _add_product(projected, output, matrix, gate, hidden, hidden, units, units, precision)
+    return total + gate_bias(matrix + 4 * hidden * hidden, gate, hidden, units)
+
+
+@triton.jit
+def _add_product(
+    total,
+    factor,
+    matrix,
     gate: tl.constexpr,
     hidden: tl.constexpr,
     width: tl.constexpr,
@@ -61,12 +100,8 @@ def _gate(
     columns: tl.constexpr,
     precision: tl.constexpr,
 ):
-    recurrent = layer_weights + 4 * hidden * width
-    matrix = transposed_gate_tile(layer_weights, gate, hidden, width, units, columns)
-    result = tl.dot(inputs, matrix, input_precision=precision)
-    # Without the barriers the compiler fetches many weights at once and runs out of registers.
+    weights = transposed_gate_tile(matrix, gate, hidden, width, units, columns)
+    total = tl.dot(factor, weights, acc=total, input_precision=precision)
+    # Without the barrier the compiler fetches the weights of many gates at once and runs out of registers.
     tl.debug_barrier()
-    matrix = transposed_gate_tile(recurrent, gate, hidden, hidden, units, units)
-    result = tl.dot(output, matrix, acc=result, input_precision=precision)
-    tl.debug_barrier()
-    return result + gate_bias(recurrent + 4 * hidden * hidden, gate, hidden, units)
+    return total

@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from rnnzoo.generation.engines.triton_kernels.cell import advance_layer
+from rnnzoo.generation.engines.triton_kernels.cell import complete_gate, project, sigmoid, tanh
 
 
 @triton.jit
@@ -64,10 +64,18 @@ def _advance_one(
     units: tl.constexpr,
     precision: tl.constexpr,
 ):
+    enter, forget, candidate, leave = project(x, layer_weights, hidden, width, units, columns, precision)
+    # The state is read, and the gates are combined, as late as can be: registers are short. Every read of the state
+    # comes before a barrier of `complete_gate` that its overwriting comes after.
     output = tl.load(place)
-    cell = tl.load(place + rows * units)
-    _, _, _, _, cell, output = advance_layer(x, output, cell, layer_weights, hidden, width, units, columns, precision)
-    tl.debug_barrier()
+    recurrent = layer_weights + 4 * hidden * width
+    enter = sigmoid(complete_gate(enter, output, recurrent, 0, hidden, units, precision))
+    candidate = tanh(complete_gate(candidate, output, recurrent, 2, hidden, units, precision))
+    written = enter * candidate
+    forget = sigmoid(complete_gate(forget, output, recurrent, 1, hidden, units, precision))
+    cell = forget * tl.load(place + rows * units) + written
+    leave = sigmoid(complete_gate(leave, output, recurrent, 3, hidden, units, precision))
+    output = leave * tanh(cell)
     tl.store(place, output)
     tl.store(place + rows * units, cell)
     return output

@@ -65,6 +65,7 @@ def weight_gradients(
             mask=(inside & (index >= rows))[:, None],
             other=0.0,
         )
+        recurrent_sum = tl.dot(gradient, previous, acc=recurrent_sum, input_precision=precision)
         if tokens:
             string = tl.load(source + model * rows + row, mask=inside, other=0)
             text = strings + model * examples * length + string * length + index // rows
@@ -72,7 +73,6 @@ def weight_gradients(
         else:
             x = tl.load(inputs + index[:, None] * columns + column[None, :], mask=inside[:, None], other=0.0)
         input_sum = tl.dot(gradient, x, acc=input_sum, input_precision=precision)
-        recurrent_sum = tl.dot(gradient, previous, acc=recurrent_sum, input_precision=precision)
         bias_sum += tl.sum(gradient, axis=1)
     gradients += model * stride + offset
     weight_row = gate * hidden + unit
