@@ -31,11 +31,10 @@ from rnnzoo.edge_kernels.jobs import (
     UPDATED,
     WEIGHT,
 )
-from rnnzoo.vector_kernels.gemm import multiply_accumulate
+from rnnzoo.vector_kernels.gemm import multiply_and_fetch
 from rnnzoo.vector_kernels.pointers import (
     BYTES_OF_SIGNS,
     load_at,
-    prefetch,
     store_at,
     store_positive,
     stream_at,
@@ -44,7 +43,6 @@ from rnnzoo.vector_kernels.pointers import (
 from rnnzoo.vector_kernels.vectors import LANES, at_least, splat
 
 _BYTES = 4
-LINE_BYTES = 64
 _ZERO = np.float32(0.0)
 
 
@@ -125,9 +123,10 @@ def update_matrix(job, columns, model, tile):
             for source in range(senders):
                 other = load_at(sender + source * sender_row + _BYTES * column)
                 store_at(tile + _BYTES * (source * columns + column), term + other)
-                line = column // LANES * senders + source
-                prefetch(following + LINE_BYTES * line)
-        multiply_accumulate(senders, columns, channels, tile, columns, edges, channels, 1, job[WEIGHT], columns, True)
+        multiply_and_fetch(
+            senders, columns, channels, tile, columns, edges, channels, 1, job[WEIGHT], columns, True,
+            following, _BYTES * senders * channels,
+        )  # fmt: skip
         for column in range(0, columns, LANES):
             total = zero
             for source in range(senders):
@@ -205,23 +204,26 @@ def retrace_matrix(job, columns, model, tile):
                     flow = flow + load_at(diagonal + _BYTES * column)
                 flow = where_positive(signs + _signs(at), flow)
                 store_at(tile + _BYTES * at, flow)
-                line = column // LANES * senders + source
-                prefetch(following + LINE_BYTES * line)
-                if d_updated:
-                    prefetch(d_updated + _BYTES * senders * columns + LINE_BYTES * line)
                 to = d_sender + source * sender_row + _BYTES * column
                 store_at(to, load_at(to) + flow)
                 total = total + flow
             store_at(d_receiver + _BYTES * column, total)
             store_at(d_shared + _BYTES * column, load_at(d_shared + _BYTES * column) + total)
+        coming, size = following, _BYTES * senders * channels
+        if d_updated:
+            d_updated += _BYTES * senders * columns
+            coming, size = d_updated, _BYTES * senders * columns
         if d_edges:
-            multiply_accumulate(
-                senders, channels, columns, result, channels, tile, columns, 1, job[WEIGHT], channels, False
-            )
+            multiply_and_fetch(
+                senders, channels, columns, result, channels, tile, columns, 1, job[WEIGHT], channels, False,
+                coming, size,
+            )  # fmt: skip
             d_edges = _stream(result, d_edges, senders * channels)
-        multiply_accumulate(channels, columns, senders, d_weight, columns, edges, 1, channels, tile, columns, True)
+            coming, size = following, _BYTES * senders * channels
+        multiply_and_fetch(
+            channels, columns, senders, d_weight, columns, edges, 1, channels, tile, columns, True, coming, size
+        )
         edges = following
-        d_updated += _BYTES * senders * columns if d_updated else 0
         signs += _signs(senders * columns)
         d_receiver += receiver_row
         by_receiver += by_receiver_row

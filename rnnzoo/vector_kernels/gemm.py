@@ -11,6 +11,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.core.extending import intrinsic
 
+from rnnzoo.vector_kernels.pointers import prefetch_address
 from rnnzoo.vector_kernels.vectors import (
     FLOAT,
     LANES,
@@ -26,7 +27,7 @@ MOST_ROWS = {4: 6, 3: 8, 2: 8, 1: 8} if LANES == 16 else {2: 6}
 """Registers of C by panel width in vectors: 24 of 32 with AVX-512, 12 of 16 with AVX2."""
 
 
-def _emit_block(builder, rows, vectors, c, c_row, a, a_row, a_step, b, b_row, depth, accumulate):
+def _emit_block(builder, rows, vectors, c, c_row, a, a_row, a_step, b, b_row, depth, accumulate, fetch=None):
     """LLVM for one block of C with a fixed number of rows and vectors, kept in registers over the depth."""
 
     def pointer(base, offset):
@@ -64,6 +65,9 @@ def _emit_block(builder, rows, vectors, c, c_row, a, a_row, a_step, b, b_row, de
         broadcast = splat_value(builder, builder.load(pointer(a_rows[row], a_offset), align=_BYTES))
         for n in range(vectors):
             updated.append(multiply_add_value(builder, broadcast, b_vectors[n], sums[row * vectors + n]))
+    if fetch:
+        coming, stride = fetch
+        prefetch_address(builder, builder.add(coming, builder.mul(step, stride)))
     following = builder.add(step, constant(1))
     step.add_incoming(following, loop)
     for accumulator, value in zip(sums, updated, strict=True):
@@ -74,28 +78,49 @@ def _emit_block(builder, rows, vectors, c, c_row, a, a_row, a_step, b, b_row, de
         builder.store(value, target, align=_BYTES)
 
 
+def _emit_switch(builder, vectors, arguments, fetch=None):
+    """LLVM for a block of as many rows as the first argument says."""
+    rows, c, c_row, a, a_row, a_step, b, b_row, depth, accumulate = arguments
+    c, a, b = (builder.inttoptr(x, FLOAT.as_pointer()) for x in (c, a, b))
+    keep = builder.trunc(accumulate, ir.IntType(1)) if accumulate.type.width != 1 else accumulate
+    end = builder.append_basic_block("end")
+    cases = [builder.append_basic_block(f"rows{count}") for count in range(1, MOST_ROWS[vectors] + 1)]
+    switch = builder.switch(rows, end)
+    for count, case in enumerate(cases, start=1):
+        switch.add_case(ir.Constant(_INT64, count), case)
+        builder.position_at_end(case)
+        _emit_block(builder, count, vectors, c, c_row, a, a_row, a_step, b, b_row, depth, keep, fetch)
+        builder.branch(end)
+    builder.position_at_end(end)
+
+
+_INTEGERS = (types.int64,) * 9
+
+
 def _block_intrinsic(vectors: int):
     """An intrinsic that updates 1 to MOST_ROWS[vectors] rows of a panel `vectors` registers wide."""
 
     @intrinsic
     def block(typingctx, rows, c, c_row, a, a_row, a_step, b, b_row, depth, accumulate):
         def generate(context, builder, sig, args):
-            rows, c, c_row, a, a_row, a_step, b, b_row, depth, accumulate = args
-            c, a, b = (builder.inttoptr(x, FLOAT.as_pointer()) for x in (c, a, b))
-            keep = builder.trunc(accumulate, ir.IntType(1)) if accumulate.type.width != 1 else accumulate
-            end = builder.append_basic_block("end")
-            cases = [builder.append_basic_block(f"rows{count}") for count in range(1, MOST_ROWS[vectors] + 1)]
-            switch = builder.switch(rows, end)
-            for count, case in enumerate(cases, start=1):
-                switch.add_case(ir.Constant(_INT64, count), case)
-                builder.position_at_end(case)
-                _emit_block(builder, count, vectors, c, c_row, a, a_row, a_step, b, b_row, depth, keep)
-                builder.branch(end)
-            builder.position_at_end(end)
+            _emit_switch(builder, vectors, args)
             return context.get_dummy_value()
 
-        integers = (types.int64,) * 9
-        return types.void(*integers, types.boolean), generate
+        return types.void(*_INTEGERS, types.boolean), generate
+
+    return block
+
+
+def _fetching_block_intrinsic(vectors: int):
+    """The same, and at every depth the cache line at an address is asked for, which advances by a stride."""
+
+    @intrinsic
+    def block(typingctx, rows, c, c_row, a, a_row, a_step, b, b_row, depth, accumulate, coming, stride):
+        def generate(context, builder, sig, args):
+            _emit_switch(builder, vectors, args[:10], args[10:])
+            return context.get_dummy_value()
+
+        return types.void(*_INTEGERS, types.boolean, types.int64, types.int64), generate
 
     return block
 
@@ -118,10 +143,33 @@ def _panel(vectors: int):
     return panel
 
 
+def _fetching_panel(vectors: int):
+    """The same, and so many bytes from an address on are asked for meanwhile."""
+    block = _fetching_block_intrinsic(vectors)
+    most = MOST_ROWS[vectors]
+
+    @njit
+    def panel(rows, c, c_row, a, a_row, a_step, b, b_row, depth, accumulate, coming, size):
+        blocks = (rows + most - 1) // most
+        height, taller = rows // blocks, rows % blocks
+        stride = (size + blocks * depth - 1) // (blocks * depth)
+        for index in range(blocks):
+            count = height + 1 if index < taller else height
+            block(count, c, c_row, a, a_row, a_step, b, b_row, depth, accumulate, coming, stride)
+            coming += depth * stride
+            c += _BYTES * count * c_row
+            a += _BYTES * count * a_row
+
+    return panel
+
+
 _wide_panel = _panel(4) if LANES == 16 else None
 _panel_of_three = _panel(3) if LANES == 16 else None
 _panel_of_two = _panel(2)
 _panel_of_one = _panel(1) if LANES == 16 else None
+_fetching_panel_of_three = _fetching_panel(3) if LANES == 16 else None
+_fetching_panel_of_two = _fetching_panel(2)
+_fetching_panel_of_one = _fetching_panel(1) if LANES == 16 else None
 
 if LANES == 16:
 
@@ -164,3 +212,42 @@ else:
         for column in range(0, columns, 2 * LANES):
             offset = _BYTES * column
             _panel_of_two(rows, c + offset, c_row, a, a_row, a_step, b + offset, b_row, depth, accumulate)
+
+
+if LANES == 16:
+
+    @njit
+    def multiply_and_fetch(rows, columns, depth, c, c_row, a, a_row, a_step, b, b_row, accumulate, coming, size):
+        """`multiply_accumulate`, during which memory that is needed next is fetched.
+
+        Args:
+            rows, columns, depth, c, c_row, a, a_row, a_step, b, b_row, accumulate: see there.
+            coming, size: address and number of bytes, which need not be anybody's.
+
+        """
+        if columns >= 3 * LANES:
+            width = 3 * LANES
+            _fetching_panel_of_three(rows, c, c_row, a, a_row, a_step, b, b_row, depth, accumulate, coming, size)
+        elif columns >= 2 * LANES:
+            width = 2 * LANES
+            _fetching_panel_of_two(rows, c, c_row, a, a_row, a_step, b, b_row, depth, accumulate, coming, size)
+        else:
+            width = LANES
+            _fetching_panel_of_one(rows, c, c_row, a, a_row, a_step, b, b_row, depth, accumulate, coming, size)
+        if width < columns:
+            offset = _BYTES * width
+            multiply_accumulate(
+                rows, columns - width, depth, c + offset, c_row, a, a_row, a_step, b + offset, b_row, accumulate
+            )
+
+else:
+
+    @njit
+    def multiply_and_fetch(rows, columns, depth, c, c_row, a, a_row, a_step, b, b_row, accumulate, coming, size):
+        """As above, for registers of 8 values."""
+        width, offset = 2 * LANES, 2 * LANES * _BYTES
+        _fetching_panel_of_two(rows, c, c_row, a, a_row, a_step, b, b_row, depth, accumulate, coming, size)
+        if width < columns:
+            multiply_accumulate(
+                rows, columns - width, depth, c + offset, c_row, a, a_row, a_step, b + offset, b_row, accumulate
+            )

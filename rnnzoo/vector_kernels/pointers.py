@@ -20,6 +20,15 @@ def _zero() -> ir.Constant:
     return ir.Constant(VECTOR, [0.0] * LANES)
 
 
+def prefetch_address(builder: ir.IRBuilder, address: ir.Value) -> None:
+    """LLVM: ask for the cache line at an address, which need not be anybody's."""
+    byte = ir.IntType(8).as_pointer()
+    signature = ir.FunctionType(ir.VoidType(), [byte, _INT32, _INT32, _INT32])
+    function = cgutils.get_or_insert_function(builder.module, signature, "llvm.prefetch.p0i8")
+    reading, nearness, data = (ir.Constant(_INT32, number) for number in (0, 3, 1))
+    builder.call(function, [builder.inttoptr(address, byte), reading, nearness, data])
+
+
 @intrinsic
 def load_at(typingctx, address):
     """The vector at an address."""
@@ -53,21 +62,6 @@ def stream_at(typingctx, address, value):
         return context.get_dummy_value()
 
     return types.void(types.int64, vector), generate
-
-
-@intrinsic
-def prefetch(typingctx, address):
-    """Ask for the cache line at an address, which need not be anybody's."""
-
-    def generate(context, builder, sig, args):
-        byte = ir.IntType(8).as_pointer()
-        signature = ir.FunctionType(ir.VoidType(), [byte, _INT32, _INT32, _INT32])
-        function = cgutils.get_or_insert_function(builder.module, signature, "llvm.prefetch.p0i8")
-        reading, nearness, data = (ir.Constant(_INT32, number) for number in (0, 3, 1))
-        builder.call(function, [builder.inttoptr(args[0], byte), reading, nearness, data])
-        return context.get_dummy_value()
-
-    return types.void(types.int64), generate
 
 
 @intrinsic
