@@ -171,7 +171,7 @@ def _pack(sizes: Any, space: InputSpace, free_inputs: Tensor, parameters: Sequen
         weight_ih, weight_hh, bias = layers[index : index + 3]
         by_input = weight_ih if index else answers(weight_ih)
         forward += [by_input.t(), weight_hh.t(), bias]
-        back += [by_input, weight_hh]
+        back = [weight_hh, by_input, *back]
     return CoreWeights(
         numbers(questions(free, _IMPOSSIBLE if space.kind == "tokens" else 0.0)),
         numbers(by_question),

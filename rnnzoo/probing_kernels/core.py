@@ -11,15 +11,6 @@ from rnnzoo.vector_kernels.vectors import LANES, address, load, store
 
 
 @njit
-def _layer_start(sizes, core, layer, per_layer):
-    """Where a layer begins in arrays that hold `per_layer` numbers beside the input weights of each."""
-    columns = 4 * core.units
-    if layer == 0:
-        return 0
-    return columns * sizes.rows * sizes.padded_outputs + per_layer + (layer - 1) * (columns * core.units + per_layer)
-
-
-@njit
 def add(target, target_at, source, source_at, count):
     """Add `count` numbers, a multiple of 16."""
     for i in range(0, count, LANES):
@@ -46,16 +37,17 @@ def think(sizes, core, weights, kept, step):
         address(kept.flow, at), units, address(kept.answers, step * networks * width), width, 1,
         address(weights.enter, 0), units, True,
     )  # fmt: skip
-    given, given_at = kept.answers, step * networks * width
+    given, given_at, weights_at = kept.answers, step * networks * width, 0
     for layer in range(core.layers):
         past = (layer * (sizes.positions + 1) + step) * 2 * size
         advance_layer(
-            networks, units, weights.layers, _layer_start(sizes, core, layer, 4 * units * (units + 1)), width,
+            networks, units, weights.layers, weights_at, width,
             given, given_at, width, kept.core_states, past, kept.core_states, past + 2 * size,
             kept.core_gates, (layer * sizes.positions + step) * 5 * size,
         )  # fmt: skip
         copy(kept.flow, at + (layer + 1) * stride, kept.flow, at + layer * stride, size)
         add(kept.flow, at + (layer + 1) * stride, kept.core_states, past + 2 * size, size)
+        weights_at += 4 * units * (width + units + 1)
         given, given_at, width = kept.flow, at + (layer + 1) * stride, units
 
 
@@ -71,7 +63,7 @@ def think_back(sizes, core, weights, kept, gradients, step, d_down, d_core, d_an
 
     """
     answers, units, networks = sizes.rows * sizes.padded_outputs, core.units, core.networks
-    size, columns = networks * units, 4 * units
+    size, columns, weights_at = networks * units, 4 * units, 0
     for layer in range(core.layers - 1, -1, -1):
         flow_at, at = layer * 2 * size, (layer * sizes.positions + step) * networks
         add(d_core, flow_at, d_down, 0, size)
@@ -80,18 +72,18 @@ def think_back(sizes, core, weights, kept, gradients, step, d_down, d_core, d_an
             kept.core_states, (layer * (sizes.positions + 1) + step) * 2 * size + size,
             d_core, flow_at, gradients.core_gates, at * columns,
         )  # fmt: skip
-        width = answers if layer == 0 else units
-        start = _layer_start(sizes, core, layer, columns * units)
         multiply_panels(
             networks, units, columns, address(d_core, flow_at), units,
             address(gradients.core_gates, at * columns), columns,
-            address(weights.layers_back, start + columns * width), False,
+            address(weights.layers_back, weights_at), False,
         )  # fmt: skip
-        target = d_answers if layer == 0 else d_down
+        weights_at += columns * units
+        target, width = (d_answers, answers) if layer == 0 else (d_down, units)
         multiply_panels(
             networks, width, columns, address(target, 0), width,
-            address(gradients.core_gates, at * columns), columns, address(weights.layers_back, start), layer > 0,
+            address(gradients.core_gates, at * columns), columns, address(weights.layers_back, weights_at), layer > 0,
         )  # fmt: skip
+        weights_at += columns * width
     copy(gradients.entered, step * size, d_down, 0, size)
     multiply_accumulate(
         networks, answers, units,

@@ -1,13 +1,13 @@
 """Matrix products with a right factor cut into panels of columns, each a block of memory read from end to end.
 
-Where many weights are read in turn they come from far away, and rows that lie a page apart cannot be fetched ahead.
+Where many weights are read in turn they come from far away: each panel is fetched while the one before is multiplied.
 """
 
 from __future__ import annotations
 
 from numba import njit
 
-from rnnzoo.vector_kernels.gemm import multiply_accumulate
+from rnnzoo.vector_kernels.gemm import multiply_and_fetch
 
 PANEL = 64
 _BYTES = 4
@@ -17,12 +17,13 @@ _BYTES = 4
 def multiply_panels(rows, columns, depth, c, c_row, a, a_row, b, accumulate):
     """C = A B, or C += A B: see `multiply_accumulate`, but B [depth, columns] one panel after the other.
 
-    A panel is [depth, 64], the last one narrower where columns are no multiple.
+    A panel is [depth, 64], the last one narrower where columns are no multiple. What lies behind B is fetched as well.
     """
     for column in range(0, columns, PANEL):
         width = min(PANEL, columns - column)
-        multiply_accumulate(
-            rows, width, depth, c + _BYTES * column, c_row, a, a_row, 1, b + _BYTES * column * depth, width, accumulate
+        start, size = b + _BYTES * column * depth, _BYTES * width * depth
+        multiply_and_fetch(
+            rows, width, depth, c + _BYTES * column, c_row, a, a_row, 1, start, width, accumulate, start + size, size
         )
 
 

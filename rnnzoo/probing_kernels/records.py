@@ -43,7 +43,7 @@ class CoreWeights(NamedTuple):
         enter, enter_bias, enter_back: [PO, C], [C] and [C, PO].
         layers: per layer input weights [width, 4C], recurrent weights [C, 4C] and bias [4C]; the first layer's for
             inputs before `enter`, width PO, the others' width C; matrices in panels.
-        layers_back: per layer input weights [4C, width] and recurrent weights [4C, C], in panels.
+        layers_back: from last layer to first, recurrent weights [4C, C] and input weights [4C, width], in panels.
     """
 
     free: Array

@@ -167,6 +167,7 @@ _wide_panel = _panel(4) if LANES == 16 else None
 _panel_of_three = _panel(3) if LANES == 16 else None
 _panel_of_two = _panel(2)
 _panel_of_one = _panel(1) if LANES == 16 else None
+_fetching_wide_panel = _fetching_panel(4) if LANES == 16 else None
 _fetching_panel_of_three = _fetching_panel(3) if LANES == 16 else None
 _fetching_panel_of_two = _fetching_panel(2)
 _fetching_panel_of_one = _fetching_panel(1) if LANES == 16 else None
@@ -225,7 +226,10 @@ if LANES == 16:
             coming, size: address and number of bytes, which need not be anybody's.
 
         """
-        if columns >= 3 * LANES:
+        if columns >= 4 * LANES:
+            width = 4 * LANES
+            _fetching_wide_panel(rows, c, c_row, a, a_row, a_step, b, b_row, depth, accumulate, coming, size)
+        elif columns >= 3 * LANES:
             width = 3 * LANES
             _fetching_panel_of_three(rows, c, c_row, a, a_row, a_step, b, b_row, depth, accumulate, coming, size)
         elif columns >= 2 * LANES:
