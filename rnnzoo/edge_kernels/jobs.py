@@ -29,7 +29,10 @@ from __future__ import annotations
     BY_SENDER_ROW,
     DIAGONAL,  # [M, receivers, D]
     DIAGONAL_ROW,
+    RECEIVER_MEAN,  # gradient of the mean of the pool [M, D], as of the next two, in rows as long as the pool's
+    SENDER_MEAN,
+    DIAGONAL_MEAN,
     D_EDGES,  # [M, receivers, senders, channels]
     D_WEIGHT,  # [M, channels, D]
     FIELDS,
-) = range(22)
+) = range(25)

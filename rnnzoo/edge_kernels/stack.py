@@ -17,13 +17,16 @@ from rnnzoo.edge_kernels.jobs import (
     D_EDGES,
     D_WEIGHT,
     DIAGONAL,
+    DIAGONAL_MEAN,
     DIAGONAL_ROW,
     EDGES,
     POSITIVE,
     RECEIVER,
+    RECEIVER_MEAN,
     RECEIVER_ROW,
     RECEIVERS,
     SENDER,
+    SENDER_MEAN,
     SENDER_ROW,
     SENDERS,
     SHARED,
@@ -35,12 +38,13 @@ from rnnzoo.vector_kernels.gemm import multiply_and_fetch
 from rnnzoo.vector_kernels.pointers import (
     BYTES_OF_SIGNS,
     load_at,
+    prefetch,
     store_at,
     store_positive,
     stream_at,
     where_positive,
 )
-from rnnzoo.vector_kernels.vectors import LANES, at_least, splat
+from rnnzoo.vector_kernels.vectors import LANES, at_least, multiply_add, splat
 
 _BYTES = 4
 _ZERO = np.float32(0.0)
@@ -81,11 +85,12 @@ def retrace_vector(job, columns, model):
     d_terms = _part(job, RECEIVER, model, neurons * job[RECEIVER_ROW])
     d_shared = _part(job, SHARED, model, job[SHARED_ROW])
     d_pool = _part(job, BY_RECEIVER, model, neurons * job[BY_RECEIVER_ROW])
+    d_mean = _part(job, RECEIVER_MEAN, model, job[BY_RECEIVER_ROW])
     signs = job[POSITIVE] + _signs(model * neurons * columns)
     for column in range(0, columns, LANES):
         total = splat(_ZERO)
         for row in range(neurons):
-            flow = load_at(d_pool + _BYTES * (row * job[BY_RECEIVER_ROW] + column))
+            flow = _flow_of_pool(d_pool, row * job[BY_RECEIVER_ROW] + column, d_mean, column, neurons)
             flow = where_positive(signs + _signs(row * columns + column), flow)
             store_at(d_terms + _BYTES * (row * job[RECEIVER_ROW] + column), flow)
             total = total + flow
@@ -166,8 +171,6 @@ def retrace_matrix(job, columns, model, tile):
     """
     receivers, senders, channels = job[RECEIVERS], job[SENDERS], job[CHANNELS]
     receiver_row, sender_row = _BYTES * job[RECEIVER_ROW], _BYTES * job[SENDER_ROW]
-    by_receiver_row, by_sender_row = _BYTES * job[BY_RECEIVER_ROW], _BYTES * job[BY_SENDER_ROW]
-    diagonal_row = _BYTES * job[DIAGONAL_ROW]
     edges = _part(job, EDGES, model, receivers * senders * channels)
     d_edges = _part(job, D_EDGES, model, receivers * senders * channels)
     d_updated = _part(job, UPDATED, model, receivers * senders * columns)
@@ -179,12 +182,16 @@ def retrace_matrix(job, columns, model, tile):
     by_receiver = _part(job, BY_RECEIVER, model, receivers * job[BY_RECEIVER_ROW])
     by_sender = _part(job, BY_SENDER, model, senders * job[BY_SENDER_ROW])
     diagonal = _part(job, DIAGONAL, model, receivers * job[DIAGONAL_ROW])
+    receiver_mean = _part(job, RECEIVER_MEAN, model, job[BY_RECEIVER_ROW])
+    sender_mean = _part(job, SENDER_MEAN, model, job[BY_SENDER_ROW])
+    diagonal_mean = _part(job, DIAGONAL_MEAN, model, job[DIAGONAL_ROW])
     by_sender_shares = tile + _BYTES * senders * columns
+    squares = job[DIAGONAL_ROW] > 0
     result = by_sender_shares + _BYTES * senders * columns
     share = splat(np.float32(1.0 / receivers))
     for source in range(senders):
         for column in range(0, columns, LANES):
-            value = load_at(by_sender + source * by_sender_row + _BYTES * column)
+            value = _flow_of_pool(by_sender, source * job[BY_SENDER_ROW] + column, sender_mean, column, senders)
             store_at(by_sender_shares + _BYTES * (source * columns + column), value * share)
     _clear(d_sender, job[SENDER_ROW], senders, columns)
     _clear(d_shared, columns, 1, columns)
@@ -193,17 +200,23 @@ def retrace_matrix(job, columns, model, tile):
     for row in range(receivers):
         following = edges + _BYTES * senders * channels
         for column in range(0, columns, LANES):
-            by_row = load_at(by_receiver + _BYTES * column) * share
+            by_row = share * _flow_of_pool(
+                by_receiver, row * job[BY_RECEIVER_ROW] + column, receiver_mean, column, receivers
+            )
             total = splat(_ZERO)
             for source in range(senders):
                 at = source * columns + column
                 flow = by_row + load_at(by_sender_shares + _BYTES * at)
                 if d_updated:
                     flow = flow + load_at(d_updated + _BYTES * at)
-                if diagonal and source == row:
-                    flow = flow + load_at(diagonal + _BYTES * column)
+                if squares and source == row:
+                    at_diagonal = row * job[DIAGONAL_ROW] + column
+                    flow = flow + _flow_of_pool(diagonal, at_diagonal, diagonal_mean, column, receivers)
                 flow = where_positive(signs + _signs(at), flow)
                 store_at(tile + _BYTES * at, flow)
+                if d_updated and not d_edges:
+                    # The product below is over too soon to fetch all of it.
+                    prefetch(d_updated + _BYTES * (senders * columns + column * senders + source * LANES))
                 to = d_sender + source * sender_row + _BYTES * column
                 store_at(to, load_at(to) + flow)
                 total = total + flow
@@ -226,8 +239,13 @@ def retrace_matrix(job, columns, model, tile):
         edges = following
         signs += _signs(senders * columns)
         d_receiver += receiver_row
-        by_receiver += by_receiver_row
-        diagonal += diagonal_row if diagonal else 0
+
+
+@njit
+def _flow_of_pool(pool, at, mean, mean_at, neurons):
+    """Gradient of a pool at one place, from its own, if there is one, and that of its mean over neurons."""
+    own = load_at(pool + _BYTES * at) if pool else splat(_ZERO)
+    return multiply_add(load_at(mean + _BYTES * mean_at), splat(np.float32(1.0 / neurons)), own)
 
 
 @njit

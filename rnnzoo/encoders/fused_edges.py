@@ -94,12 +94,11 @@ class _Update(torch.autograd.Function):
         edges, weights = ctx.saved_tensors[:matrices], ctx.saved_tensors[matrices:]
         models, columns = len(edges[0]), weights[0].shape[1]
         d_updated = [None if given is None else given.contiguous() for given in gradients[: -2 * groups]]
-        d_pools = []
-        for group, by_neuron, by_mean in zip(
-            connections.groups, gradients[-2 * groups : -groups], gradients[-groups:], strict=True
-        ):
-            shape = models, sizes[group], len(connections.pools[group]) * columns
-            d_pools.append(_gradient_of_pool(by_neuron, by_mean, edges[0].new_zeros(()).expand(shape)))
+        d_pools = [None if given is None else given.contiguous() for given in gradients[-2 * groups : -groups]]
+        d_means = [
+            edges[0].new_zeros(models, len(connections.pools[group]) * columns) if given is None else given.contiguous()
+            for group, given in zip(connections.groups, gradients[-groups:], strict=True)
+        ]
         wanted = ctx.needs_input_grad[3 : 3 + matrices]
         d_edges = [torch.empty_like(values) if wants else None for values, wants in zip(edges, wanted, strict=True)]
         by_network = [weight.new_empty(models, *weight.shape) for weight in weights]
@@ -115,19 +114,12 @@ class _Update(torch.autograd.Function):
         table.of_matrices(jobs.D_WEIGHT, by_network)
         table.of_terms(d_terms, d_shared)
         table.of_pools(d_pools)
+        table.of_means(d_means)
         table.of_stacks(jobs.POSITIVE, ctx.signs)
         table.run(retrace)
         # NumPy adds the networks one after the other, however many threads there are.
         d_weights = [torch.from_numpy(weight.numpy().sum(0)) for weight in by_network]
         return None, None, d_shared if ctx.with_shared else None, *d_edges, *d_weights, *d_terms
-
-
-def _gradient_of_pool(by_neuron: Tensor | None, by_mean: Tensor | None, zeros: Tensor) -> Tensor:
-    """Gradient of pools [M, N, features], of which some reach the loss by way of their mean."""
-    given = zeros if by_neuron is None else by_neuron
-    if by_mean is None:
-        return given.contiguous()
-    return torch.add(given, by_mean[:, None], alpha=1 / zeros.shape[1])
 
 
 class _Jobs:
@@ -168,8 +160,8 @@ class _Jobs:
             self._set(row, self.fields.SHARED, shared, row)
             self.table[row, self.fields.SHARED_ROW] = shared.shape[-1]
 
-    def of_pools(self, pools: Sequence[Tensor]) -> None:
-        """Pools of every group."""
+    def of_pools(self, pools: Sequence[Tensor | None]) -> None:
+        """Pools of every group, where there are any."""
         jobs = self.fields
         places = (
             (jobs.BY_RECEIVER, jobs.BY_RECEIVER_ROW),
@@ -177,6 +169,16 @@ class _Jobs:
             (jobs.DIAGONAL, jobs.DIAGONAL_ROW),
         )
         self._in_columns(self.connections.pools, pools, places)
+
+    def of_means(self, means: Sequence[Tensor]) -> None:
+        """Gradients of the means of the pools of every group."""
+        jobs = self.fields
+        places = (
+            (jobs.RECEIVER_MEAN, jobs.BY_RECEIVER_ROW),
+            (jobs.SENDER_MEAN, jobs.BY_SENDER_ROW),
+            (jobs.DIAGONAL_MEAN, jobs.DIAGONAL_ROW),
+        )
+        self._in_columns(self.connections.pools, means, places)
 
     def run(self, kernel: Callable[..., object]) -> None:
         """Let a kernel go over all networks, which are split among PyTorch's threads."""
@@ -195,10 +197,12 @@ class _Jobs:
     def _in_columns(
         self,
         users: Mapping[str, list[tuple[Axes, int]]],
-        tensors: Sequence[Tensor],
+        tensors: Sequence[Tensor | None],
         places: Sequence[tuple[int, int]],
     ) -> None:
         for uses, tensor in zip(users.values(), tensors, strict=True):
+            if tensor is None:
+                continue
             for block, (axes, which) in enumerate(uses):
                 field, row_length = places[which]
                 self._set(self.rows[axes], field, tensor, block)

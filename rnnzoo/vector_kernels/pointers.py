@@ -30,6 +30,17 @@ def prefetch_address(builder: ir.IRBuilder, address: ir.Value) -> None:
 
 
 @intrinsic
+def prefetch(typingctx, address):
+    """Ask for the cache line at an address, which need not be anybody's."""
+
+    def generate(context, builder, sig, args):
+        prefetch_address(builder, args[0])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
+
+
+@intrinsic
 def load_at(typingctx, address):
     """The vector at an address."""
 
