@@ -89,3 +89,12 @@ def test_compiled_probing_does_not_see_the_order_of_hidden_units(make: type[Prob
     renumbered = symmetry.permute(weights, symmetry.random_permutations(4, np.random.default_rng(1)))
     assert not torch.equal(weights, renumbered)
     assert torch.allclose(encoder(Rows(network, weights)), encoder(Rows(network, renumbered)), atol=1e-5)
+
+
+def test_a_second_backward_pass_is_refused() -> None:
+    network = Network(5, 16, 1, 5)
+    encoder = random_encoder(network)
+    z = encoder(Rows(network, torch.randn(2, network.parameter_count))).sum()
+    z.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="second time"):
+        z.backward()

@@ -65,6 +65,7 @@ class _Part:
     answers: Tensor
     flow: Tensor
     core_states: Tensor
+    core_gates: Tensor
 
 
 class _Interrogate(torch.autograd.Function):
@@ -97,26 +98,26 @@ class _Interrogate(torch.autograd.Function):
         from rnnzoo.probing_kernels.interrogation import retrace_interrogation
         from rnnzoo.probing_kernels.records import InterrogationGradients
 
-        networks, sizes = ctx.networks, ctx.sizes
-
-        gradients = {first: _new_gradients(part) for first, part in ctx.parts.items()}
+        networks, sizes, parts = ctx.networks, ctx.sizes, ctx.parts
+        if parts is None:
+            raise RuntimeError("The backward pass overwrites what it starts from: it cannot be run a second time.")
+        ctx.parts = None
+        gradients = {first: _new_gradients(part) for first, part in parts.items()}
 
         def retrace(first: int, last: int) -> None:
-            part, results = ctx.parts[first], InterrogationGradients(*map(numbers, gradients[first]))
+            part, results = parts[first], InterrogationGradients(*map(numbers, gradients[first]))
             # The kernel uses up what it is given.
             d_output = numbers(d_state[first:last].clone(memory_format=torch.contiguous_format))
             retrace_interrogation(sizes, part.core, networks.flat, ctx.weights, part.kept, d_output, results)
 
         in_parts(ctx.bounds, retrace)
-        pairs = [_factors(sizes, part, *gradients[first]) for first, part in ctx.parts.items()]
+        pairs = [_factors(sizes, part, *gradients[first]) for first, part in parts.items()]
         return None, None, *(_sum_over_parts(each) for each in zip(*pairs, strict=True))
 
 
 def _new_gradients(part: _Part) -> tuple[Tensor, Tensor, Tensor]:
-    """Where the kernel leaves the gradients of free numbers, of what enters the core and of its pre-activations."""
-    layers, steps, count, units = part.flow.shape
-    gates = torch.empty(layers - 1, steps, count, 4 * units)
-    return torch.empty_like(part.inputs), torch.empty(steps, count, units), gates
+    """Where the kernel leaves the gradients of free numbers, of what enters the core and of its biases."""
+    return torch.empty_like(part.inputs), torch.empty_like(part.flow[0]), torch.zeros_like(part.core_gates[:, 0, 0])
 
 
 def _new_part(
@@ -132,7 +133,8 @@ def _new_part(
     flow = torch.empty(layers + 1, steps, count, units)
     core_states = torch.empty(layers, steps + 1, 2, count, units)
     core_states[:, 0] = 0
-    gates = np.empty(layers * steps * 5 * count * units, np.float32)
+    core_gates = torch.empty(layers, steps, count, 4 * units)
+    squashed = np.empty(layers * steps * count * units, np.float32)
     before = np.zeros(count * 2 * hidden, np.float32)
     states, network_gates = (np.empty(count * steps * each * hidden, np.float32) for each in (2, 5))
     log_probs = np.empty(count * steps * rows * sizes.padded_outputs, np.float32)
@@ -141,14 +143,15 @@ def _new_part(
         numbers(answers),
         numbers(flow),
         numbers(core_states),
-        gates,
+        numbers(core_gates),
+        squashed,
         before,
         states,
         network_gates,
         log_probs,
     )
     core = CoreSizes(first, count, units, layers, space.kind == "tokens", low, span)
-    return _Part(core, kept, inputs, answers, flow, core_states)
+    return _Part(core, kept, inputs, answers, flow, core_states, core_gates)
 
 
 def _pack(sizes: Any, space: InputSpace, free_inputs: Tensor, parameters: Sequence[Tensor]) -> Any:
@@ -203,7 +206,7 @@ def _joined_panels(tensors: Sequence[Tensor]) -> NDArray[np.float32]:
 
 
 def _factors(
-    sizes: Any, part: _Part, d_free: Tensor, d_entered: Tensor, d_gates: Tensor
+    sizes: Any, part: _Part, d_free: Tensor, d_entered: Tensor, d_biases: Tensor
 ) -> list[tuple[Tensor, Tensor | None]]:
     """The two factors [rows, outputs] and [rows, inputs] of each parameter's gradient; one alone is to be summed."""
     d_questions = _narrowed(d_free, sizes.rows, sizes.inputs)
@@ -212,11 +215,11 @@ def _factors(
     factors: list[Factors] = [(d_questions.permute(1, 2, 0, 3), None)]
     factors += [(d_asked, part.flow[-1, :-1].flatten(0, 1)), (d_asked, None)]
     factors += [(d_inner, answers), (d_inner, None)]
-    for layer, of_layer in enumerate(d_gates):
+    for layer, of_layer in enumerate(part.core_gates):
         d_layer = of_layer.flatten(0, 1)
         given = part.flow[layer].flatten(0, 1) if layer else answers
         before = part.core_states[layer, :-1, 0].flatten(0, 1)
-        factors += [(d_layer, given), (d_layer, before), (d_layer, None)]
+        factors += [(d_layer, given), (d_layer, before), (d_biases[layer, None], None)]
     return factors
 
 

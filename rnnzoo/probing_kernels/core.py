@@ -43,7 +43,8 @@ def think(sizes, core, weights, kept, step):
         advance_layer(
             networks, units, weights.layers, weights_at, width,
             given, given_at, width, kept.core_states, past, kept.core_states, past + 2 * size,
-            kept.core_gates, (layer * sizes.positions + step) * 5 * size,
+            kept.core_gates, (layer * sizes.positions + step) * 4 * size,
+            kept.core_squashed, (layer * sizes.positions + step) * size,
         )  # fmt: skip
         copy(kept.flow, at + (layer + 1) * stride, kept.flow, at + layer * stride, size)
         add(kept.flow, at + (layer + 1) * stride, kept.core_states, past + 2 * size, size)
@@ -53,7 +54,7 @@ def think(sizes, core, weights, kept, step):
 
 @njit
 def think_back(sizes, core, weights, kept, gradients, step, d_down, d_core, d_answers):
-    """Back through `think`.
+    """Back through `think`; the values of the core's gates end as the gradient of its pre-activations.
 
     Args:
         sizes, core, weights, kept, gradients, step: sizes, weights, what happened, where gradients go.
@@ -68,20 +69,22 @@ def think_back(sizes, core, weights, kept, gradients, step, d_down, d_core, d_an
         flow_at, at = layer * 2 * size, (layer * sizes.positions + step) * networks
         add(d_core, flow_at, d_down, 0, size)
         retreat_layer(
-            networks, units, kept.core_gates, at * 5 * units,
+            networks, units, kept.core_gates, at * columns, kept.core_squashed, at * units,
             kept.core_states, (layer * (sizes.positions + 1) + step) * 2 * size + size,
-            d_core, flow_at, gradients.core_gates, at * columns,
+            d_core, flow_at, kept.core_gates, at * columns,
         )  # fmt: skip
+        for network in range(networks):
+            add(gradients.core_biases, layer * columns, kept.core_gates, (at + network) * columns, columns)
         multiply_panels(
             networks, units, columns, address(d_core, flow_at), units,
-            address(gradients.core_gates, at * columns), columns,
+            address(kept.core_gates, at * columns), columns,
             address(weights.layers_back, weights_at), False,
         )  # fmt: skip
         weights_at += columns * units
         target, width = (d_answers, answers) if layer == 0 else (d_down, units)
         multiply_panels(
             networks, width, columns, address(target, 0), width,
-            address(gradients.core_gates, at * columns), columns, address(weights.layers_back, weights_at), layer > 0,
+            address(kept.core_gates, at * columns), columns, address(weights.layers_back, weights_at), layer > 0,
         )  # fmt: skip
         weights_at += columns * width
     copy(gradients.entered, step * size, d_down, 0, size)

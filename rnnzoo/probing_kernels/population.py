@@ -39,10 +39,11 @@ def answer_position(
     if position > 0:
         past, past_at = states, now - all_layers
     for layer in range(sizes.layers):
+        gates_at = (at * sizes.layers + layer) * 5 * sizes.rows * sizes.hidden
         advance_layer(
             sizes.rows, sizes.hidden, packed, weights_at + packed_start(sizes, layer), width_of(sizes, layer),
             given, given_at, given_row, past, past_at + layer * state, states, now + layer * state,
-            gates, (at * sizes.layers + layer) * 5 * sizes.rows * sizes.hidden,
+            gates, gates_at, gates, gates_at + 4 * sizes.rows * sizes.hidden,
         )  # fmt: skip
         given, given_at, given_row = states, now + layer * state, sizes.hidden
     read_out(
@@ -80,8 +81,9 @@ def retrace_position(
     )  # fmt: skip
     for layer in range(sizes.layers - 1, -1, -1):
         flow_at = index * all_layers + layer * state
+        gates_at = (at * sizes.layers + layer) * 5 * cells
         retreat_layer(
-            sizes.rows, sizes.hidden, gates, (at * sizes.layers + layer) * 5 * cells,
+            sizes.rows, sizes.hidden, gates, gates_at, gates, gates_at + 4 * cells,
             past, past_at + layer * state + cells, d_states, flow_at, d_gates, 0,
         )  # fmt: skip
         start = flat_at + flat_start(sizes, layer)

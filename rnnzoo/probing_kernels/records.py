@@ -64,7 +64,7 @@ class Interrogation(NamedTuple):
         inputs, answers: [T, N, PK], padding meaningless, and [T, N, PO], padding zero.
         flow: what enters each layer, and last the core's output: [layers + 1, T, N, C].
         core_states: outputs and cells [layers, T + 1, 2, N, C], the zero state first.
-        core_gates: gate values, then tanh of the cells [layers, T, 5 N C].
+        core_gates, core_squashed: gate values [layers, T, N, 4C], tanh of the cells [layers, T, N, C].
         before, states, gates, log_probs: of the networks, see `rnnzoo.probing_kernels.population`; before is zero.
     """
 
@@ -73,6 +73,7 @@ class Interrogation(NamedTuple):
     flow: Array
     core_states: Array
     core_gates: Array
+    core_squashed: Array
     before: Array
     states: Array
     gates: Array
@@ -80,14 +81,14 @@ class Interrogation(NamedTuple):
 
 
 class InterrogationGradients(NamedTuple):
-    """Where the backward pass leaves gradients.
+    """Where the backward pass leaves gradients, except those of the core's pre-activations, which replace its gates.
 
     Args:
         free: of the free numbers behind the inputs [T, N, PK], padding zero.
         entered: of what `enter` makes of the answers [T, N, C].
-        core_gates: of the pre-activations [layers, T, N, 4C].
+        core_biases: of the core's biases [layers, 4C], to begin with zero.
     """
 
     free: Array
     entered: Array
-    core_gates: Array
+    core_biases: Array
