@@ -138,7 +138,7 @@ class NumbaEngine:
                 losses[model, chunk], predictions[model, chunk], log_probs[model, chunk],
             )  # fmt: skip
 
-        with Workers(self.threads, lambda: new_scratch(sizes, 1)) as workers:
+        with Workers(self.threads, lambda: new_scratch(sizes._replace(positions=1), 1)) as workers:
             workers.run(classify, _tasks(*images.shape))
         return losses, predictions, log_probs
 
