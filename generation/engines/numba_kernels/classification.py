@@ -13,15 +13,15 @@ from rnnzoo.generation.engines.numba_kernels.gate_blocks import BLOCK_ROWS, bloc
 from rnnzoo.generation.engines.numba_kernels.inference import (
     advance,
     new_starts,
+    normalise_rows,
     outputs_at,
     reset_states,
-    softmax_row,
 )
 from rnnzoo.generation.engines.numba_kernels.layout import layer_start
 from rnnzoo.generation.engines.numba_kernels.sources import SOURCES
 from rnnzoo.generation.engines.numba_kernels.visible_tiles import first_visible, list_visible, visible_inputs
 from rnnzoo.vector_kernels.gemm import multiply_accumulate
-from rnnzoo.vector_kernels.vectors import address
+from rnnzoo.vector_kernels.vectors import LANES, address
 
 _LARGE_PRODUCT = 1e200
 
@@ -51,14 +51,21 @@ def _add_loss(total, product, mass, top, logit):
 
 
 @njit
-def _add_losses(logits, width, shares, labels, totals, products, masses, tops):
-    """Add the losses of all rows at one position to their totals and products; `softmax_row` into masses and tops."""
+def _add_losses(logits, width, labels, totals, products, masses, tops):
+    """Add the losses of all rows at one position to their totals and products."""
     for row in range(labels.size):
-        at = row * width
-        masses[row], tops[row] = softmax_row(logits, at, width, shares)
         totals[row], products[row] = _add_loss(
-            totals[row], products[row], masses[row], tops[row], logits[at + labels[row]]
+            totals[row], products[row], masses[row], tops[row], logits[row * width + labels[row]]
         )
+
+
+@njit
+def _copy_states(sizes, scratch, rows, row, turn, hidden, cell):
+    """Let a row go on from states [layers * hidden] after a turn."""
+    for layer in range(sizes.layers):
+        own, known = row * sizes.hidden, layer * sizes.hidden
+        copy_row(hidden, known, scratch.hidden, outputs_at(sizes, rows, layer, turn) + own, sizes.hidden)
+        copy_row(cell, known, scratch.cell, layer * rows * sizes.hidden + own, sizes.hidden)
 
 
 @njit
@@ -87,6 +94,14 @@ def _first_layer_starts(sizes, weights, scratch, background):
 
 
 @njit
+def _columns(sizes):
+    """Working memory of `normalise_rows` and room for its results."""
+    room = (sizes.rows + LANES - 1) // LANES * LANES
+    columns = np.empty(sizes.padded_outputs * LANES, dtype=np.float32)
+    return columns, np.empty(room, dtype=np.float32), np.empty(room, dtype=np.float32)
+
+
+@njit
 def _run_on_background(sizes, weights, scratch, starts, count):
     """What a model makes of the zero tile and background tiles after it, which most images begin with.
 
@@ -106,18 +121,19 @@ def _run_on_background(sizes, weights, scratch, starts, count):
     totals, products = np.zeros((count + 1, sizes.outputs)), np.ones(count + 1)
     log_probs = np.empty((count, sizes.outputs), dtype=np.float32)
     nothing = visible_inputs(1, 1, 0)
+    columns, masses, tops = _columns(sizes)
     reset_states(sizes, scratch, 1)
     for position in range(count):
         advance(sizes, weights, scratch, 1, position, starts, nothing, 0)
         starts.rows[:] = 4 * sizes.hidden
         at = outputs_at(sizes, 1, 0, position)
         hidden[position + 1], cell[position + 1] = scratch.hidden[at : at + width], scratch.cell[:width]
-        mass, top = softmax_row(scratch.logits, 0, sizes.padded_outputs, scratch.shares)
+        normalise_rows(scratch.logits, 1, sizes.outputs, sizes.padded_outputs, columns, masses, tops)
         for label in range(sizes.outputs):
             totals[position + 1, label], products[position + 1] = _add_loss(
-                totals[position, label], products[position], mass, top, scratch.logits[label]
+                totals[position, label], products[position], masses[0], tops[0], scratch.logits[label]
             )
-        _write_log_probs(scratch.logits, 0, mass, top, log_probs[position])
+        _write_log_probs(scratch.logits, 0, masses[0], tops[0], log_probs[position])
     return hidden, cell, totals, products, log_probs
 
 
@@ -150,18 +166,15 @@ def _compile(sources: str) -> Callable:
         hidden, cell, known_totals, known_products, known_log_probs = _run_on_background(
             sizes, weights, scratch, starts, firsts.max()
         )
+        columns, masses, tops = _columns(sizes)
         visible = visible_inputs(blocks_of(sizes.rows), sizes.positions, sizes.inputs)
         for begin in range(0, images.size, sizes.rows):
             block = order[begin : begin + sizes.rows]
             rows, first = block.size, firsts[block[0]]
-            shown, masses, tops = images[block], np.empty(rows, dtype=np.float32), np.empty(rows, dtype=np.float32)
+            shown = images[block]
             labels, totals, products = examples.labels[shown], np.empty(rows), np.full(rows, known_products[first])
             for row in range(rows):
-                for layer in range(sizes.layers):
-                    own, known_at = row * sizes.hidden, layer * sizes.hidden
-                    at, cell_at = outputs_at(sizes, rows, layer, first - 1) + own, layer * rows * sizes.hidden + own
-                    scratch.hidden[at : at + sizes.hidden] = hidden[first, known_at : known_at + sizes.hidden]
-                    scratch.cell[cell_at : cell_at + sizes.hidden] = cell[first, known_at : known_at + sizes.hidden]
+                _copy_states(sizes, scratch, rows, row, first - 1, hidden[first], cell[first])
                 totals[row] = known_totals[first, labels[row]]
                 if block[row] < len(log_probs):
                     log_probs[block[row], :first] = known_log_probs[:first]
@@ -170,9 +183,8 @@ def _compile(sources: str) -> Callable:
                 list_visible(visible, part, examples.images, numbers, tiles, examples.values, first)
             for position in range(first, sizes.positions):
                 advance(sizes, weights, scratch, rows, position, starts, visible, position)
-                _add_losses(
-                    scratch.logits, sizes.padded_outputs, scratch.shares, labels, totals, products, masses, tops
-                )
+                normalise_rows(scratch.logits, rows, sizes.outputs, sizes.padded_outputs, columns, masses, tops)
+                _add_losses(scratch.logits, sizes.padded_outputs, labels, totals, products, masses, tops)
                 for row in range(rows):
                     if block[row] < len(log_probs):
                         _write_log_probs(

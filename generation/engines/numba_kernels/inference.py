@@ -14,6 +14,7 @@ from rnnzoo.generation.engines.numba_kernels.layout import GROUP, input_rows, la
 from rnnzoo.generation.engines.numba_kernels.visible_tiles import visible_at
 from rnnzoo.vector_kernels.activations import exponential
 from rnnzoo.vector_kernels.gemm import multiply_accumulate
+from rnnzoo.vector_kernels.transposition import transpose_block
 from rnnzoo.vector_kernels.vectors import (
     LANES,
     address,
@@ -132,3 +133,30 @@ def softmax_row(logits, at, width, shares):
         store(shares, i, share)
         total = total + share
     return sum_of_lanes(total), top
+
+
+@njit
+def normalise_rows(logits, rows, outputs, width, columns, masses, tops):
+    """For each of some rows of logits the sum of exp(logit - largest logit), and the largest logit.
+
+    The log of the sum of exponentials of a row is log(mass) + top. `LANES` rows are done side by side, each in the
+    same order whatever the others are.
+
+    Args:
+        logits: float32 [rows rounded up to `LANES`, width].
+        rows, outputs, width: how many rows; how many logits count; distance of rows.
+        columns: float32 [width * LANES], working memory.
+        masses, tops: float32 [rows rounded up to `LANES`], filled.
+
+    """
+    for begin in range(0, rows, LANES):
+        for i in range(0, width, LANES):
+            transpose_block(address(columns, i * LANES), address(logits, begin * width + i), width)
+        top = load(columns, 0)
+        for output in range(1, outputs):
+            top = at_least(top, load(columns, output * LANES))
+        mass = splat(np.float32(0.0))
+        for output in range(outputs):
+            mass = mass + exponential(load(columns, output * LANES) - top)
+        store(masses, begin, mass)
+        store(tops, begin, top)
