@@ -27,7 +27,8 @@ from rnnzoo.vector_kernels.disk_cache import is_compiled
 STEPS_PER_CALL = 25
 TRAINING_ROWS = 12
 INFERENCE_ROWS = 48
-ROWS_PER_TASK = 240
+ROLLOUTS_PER_TASK = 240
+IMAGES_PER_TASK = 960
 LARGEST_BYTE = 255
 
 
@@ -108,14 +109,14 @@ class NumbaEngine:
 
         def sample(task: tuple[int, int], scratch: Scratch) -> None:
             model, first = task
-            chunk = slice(first, first + ROWS_PER_TASK)
+            chunk = slice(first, first + ROLLOUTS_PER_TASK)
             sample_model(
                 sizes, weights[model], scratch, seed, np.uint64(population.model_ids[model]), step,
                 first, start, tokens[model, chunk], log_probs[model, chunk],
             )  # fmt: skip
 
         with Workers(self.threads, lambda: new_scratch(sizes, 1)) as workers:
-            workers.run(sample, _tasks(models, rollouts))
+            workers.run(sample, _tasks(models, rollouts, ROLLOUTS_PER_TASK))
         return tokens, log_probs
 
     def classify(
@@ -132,20 +133,20 @@ class NumbaEngine:
 
         def classify(task: tuple[int, int], scratch: Scratch) -> None:
             model, first = task
-            chunk = slice(first, first + ROWS_PER_TASK)
+            chunk = slice(first, first + IMAGES_PER_TASK)
             classify_model(
                 sizes, examples, weights[model], scratch, model, images[model, chunk],
                 losses[model, chunk], predictions[model, chunk], log_probs[model, chunk],
             )  # fmt: skip
 
-        with Workers(self.threads, lambda: new_scratch(sizes, 1)) as workers:
-            workers.run(classify, _tasks(*images.shape))
+        with Workers(self.threads, lambda: new_scratch(sizes._replace(positions=1), 1)) as workers:
+            workers.run(classify, _tasks(*images.shape, IMAGES_PER_TASK))
         return losses, predictions, log_probs
 
 
-def _tasks(models: int, rows: int) -> list[tuple[int, int]]:
+def _tasks(models: int, rows: int, together: int) -> list[tuple[int, int]]:
     """Every model's rows in chunks of equal size, so that one model alone still fills all threads."""
-    return [(model, first) for model in range(models) for first in range(0, rows, ROWS_PER_TASK)]
+    return [(model, first) for model in range(models) for first in range(0, rows, together)]
 
 
 def _positions(population: Population) -> int:

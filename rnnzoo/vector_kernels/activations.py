@@ -5,7 +5,8 @@ fractions, and several are divided at once: 1 / (d e) gives 1 / d and 1 / e by t
 
 Coefficients are our own minimax fits (iteratively reweighted least squares on the relative error). Largest
 errors over all float32 arguments, against float64: `tanh_fraction` 5e-7 relative, `sigmoid_fraction` 4e-7 absolute,
-divided together; `exponential` 2e-7 relative on [-87, 88]. NaN stays NaN.
+divided together; `next_state` 7e-7 absolute for an output and 7e-7 (1 + |state before|) for a state; `exponential` 2e-7
+relative on [-87, 88]. NaN stays NaN.
 """
 
 from __future__ import annotations
@@ -27,6 +28,16 @@ _HALF = np.float32(0.5)
 _ONE = np.float32(1.0)
 _P1, _P2, _P3, _P4 = (np.float32(c) for c in (0.13444497, 0.0035715974, 2.1894652e-05, 1.5230402e-08))
 _Q1, _Q2, _Q3, _Q4 = (np.float32(c) for c in (0.46777824, 0.026164440, 3.4112908e-04, 8.5224400e-07))
+_ABOVE = tuple(np.float32(c) for c in (0.99999988, 0.12925661, 0.0029510220, 1.1428405e-05))
+_BELOW = tuple(np.float32(c) for c in (0.46258876, 0.023815546, 2.3866892e-04, 2.4592052e-07))
+_TANH = _ABOVE + _BELOW
+_HALF_TANH = tuple(p * _HALF for p in _ABOVE) + _BELOW
+_SIGMOID_LIMIT = np.float32(16.0)
+# tanh(x / 2) as a fraction of x, scaled by powers of two: the same roundings.
+_SIGMOID = (
+    *(p * np.float32(0.5 * 0.25**k) for k, p in enumerate(_ABOVE)),
+    *(q * np.float32(0.25**k) for k, q in enumerate(_BELOW, start=1)),
+)
 _LOG2_E = np.float32(1.4426950408889634)
 _LN2_HIGH = np.float32(0.693359375)
 _LN2_LOW = np.float32(-2.12194440e-4)
@@ -74,6 +85,48 @@ def divide_three(a, b, c):
     inverse = splat(_ONE) / (both * c[1])
     inverse_of_both = inverse * c[1]
     return a[0] * (inverse_of_both * b[1]), b[0] * (inverse_of_both * a[1]), c[0] * (inverse * both)
+
+
+@njit(forceinline=True)
+def _fraction(x, limit, p0, p1, p2, p3, q1, q2, q3, q4):
+    """X held to [-limit, limit], and the P and Q of x P(x^2) / Q(x^2) with coefficients p0 to p3 and 1, q1 to q4.
+
+    For inference: one coefficient less than `tanh_fraction`, the same stated errors.
+    """
+    x = at_least(at_most(x, splat(limit)), splat(-limit))
+    u = x * x
+    denominator = multiply_add(splat(q4), u, splat(q3))
+    numerator = multiply_add(splat(p3), u, splat(p2))
+    denominator = multiply_add(denominator, u, splat(q2))
+    numerator = multiply_add(numerator, u, splat(p1))
+    denominator = multiply_add(denominator, u, splat(q1))
+    numerator = multiply_add(numerator, u, splat(p0))
+    denominator = multiply_add(denominator, u, splat(_ONE))
+    return x, numerator, denominator
+
+
+@njit(forceinline=True)
+def _twice_sigmoid_fraction(x):
+    """Twice the logistic function per lane, 1 + tanh(x / 2), as numerator and denominator."""
+    x, numerator, denominator = _fraction(x, _SIGMOID_LIMIT, *_SIGMOID)
+    return multiply_add(x, numerator, denominator), denominator
+
+
+@njit(forceinline=True)
+def next_state(enter, forget, candidate, leave, state):
+    """An LSTM's cell state and output from the pre-activations of its gates and the cell state before, per lane.
+
+    The gates themselves are never divided: both results are one fraction each.
+    """
+    enter, enter_below = _twice_sigmoid_fraction(enter)
+    forget, forget_below = _twice_sigmoid_fraction(forget)
+    x, numerator, below = _fraction(candidate, TANH_LIMIT, *_TANH)
+    entering, entering_below = enter * (x * numerator), enter_below * below
+    both_below = forget_below * entering_below
+    state = multiply_add(forget * state, entering_below, entering * forget_below) / (both_below + both_below)
+    leave, leave_below = _twice_sigmoid_fraction(leave)
+    x, numerator, below = _fraction(state, TANH_LIMIT, *_HALF_TANH)
+    return state, leave * (x * numerator) / (leave_below * below)
 
 
 @njit(forceinline=True)

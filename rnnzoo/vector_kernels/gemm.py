@@ -27,53 +27,78 @@ MOST_ROWS = {4: 6, 3: 8, 2: 8, 1: 8} if LANES == 16 else {2: 6}
 """Registers of C by panel width in vectors: 24 of 32 with AVX-512, 12 of 16 with AVX2."""
 
 
-def _emit_block(builder, rows, vectors, c, c_row, a, a_row, a_step, b, b_row, depth, accumulate, fetch=None):
-    """LLVM for one block of C with a fixed number of rows and vectors, kept in registers over the depth."""
+def _pointer(builder, base, offset):
+    """LLVM: address of base[offset]."""
+    return builder.gep(base, [offset])
 
-    def pointer(base, offset):
-        return builder.gep(base, [offset])
 
-    def constant(value):
-        return ir.Constant(_INT64, value)
+def _vector_pointer(builder, base, offset: int):
+    """LLVM: address of the vector that starts at base[offset]."""
+    return builder.bitcast(_pointer(builder, base, ir.Constant(_INT64, offset)), VECTOR.as_pointer())
 
-    zero = ir.Constant(VECTOR, [0.0] * LANES)
-    targets = []
-    for row in range(rows):
-        start = pointer(c, builder.mul(c_row, constant(row)))
-        targets += [builder.bitcast(pointer(start, constant(n * LANES)), VECTOR.as_pointer()) for n in range(vectors)]
-    a_rows = [pointer(a, builder.mul(a_row, constant(row))) for row in range(rows)]
-    initial = [builder.select(accumulate, builder.load(t, align=_BYTES), zero) for t in targets]
 
+def emit_multiply_add(builder, sums, rows, distances, a, a_row, a_step, depth, b_start):
+    """LLVM: sums + A B for a block that stays in registers over the depth, which is at least 1.
+
+    Args:
+        builder: where to emit.
+        sums: vectors of the block, row by row.
+        rows: number of rows.
+        distances: where the vectors of a row lie in a row of B, in elements.
+        a, a_row, a_step, depth: as in `multiply_accumulate`.
+        b_start: emits the address of the row of B at a depth.
+
+    Returns:
+        The vectors of the block.
+
+    """
+    a_rows = [_pointer(builder, a, builder.mul(a_row, ir.Constant(_INT64, row))) for row in range(rows)]
     before = builder.block
     loop = builder.append_basic_block("depth")
     after = builder.append_basic_block("done")
     builder.branch(loop)
     builder.position_at_end(loop)
     step = builder.phi(_INT64)
-    step.add_incoming(constant(0), before)
-    sums = [builder.phi(VECTOR) for _ in targets]
-    for accumulator, value in zip(sums, initial, strict=True):
+    step.add_incoming(ir.Constant(_INT64, 0), before)
+    running = [builder.phi(VECTOR) for _ in sums]
+    for accumulator, value in zip(running, sums, strict=True):
         accumulator.add_incoming(value, before)
-    b_start = pointer(b, builder.mul(step, b_row))
-    b_vectors = [
-        builder.load(builder.bitcast(pointer(b_start, constant(n * LANES)), VECTOR.as_pointer()), align=_BYTES)
-        for n in range(vectors)
-    ]
+    b = b_start(step)
+    b_vectors = [builder.load(_vector_pointer(builder, b, distance), align=_BYTES) for distance in distances]
     a_offset = builder.mul(step, a_step)
     updated = []
     for row in range(rows):
-        broadcast = splat_value(builder, builder.load(pointer(a_rows[row], a_offset), align=_BYTES))
-        for n in range(vectors):
-            updated.append(multiply_add_value(builder, broadcast, b_vectors[n], sums[row * vectors + n]))
-    if fetch:
-        coming, stride = fetch
-        prefetch_address(builder, builder.add(coming, builder.mul(step, stride)))
-    following = builder.add(step, constant(1))
+        value = builder.load(_pointer(builder, a_rows[row], a_offset), align=_BYTES)
+        broadcast = splat_value(builder, value)
+        for n, b_vector in enumerate(b_vectors):
+            accumulator = running[row * len(distances) + n]
+            updated.append(multiply_add_value(builder, broadcast, b_vector, accumulator))
+    following = builder.add(step, ir.Constant(_INT64, 1))
     step.add_incoming(following, loop)
-    for accumulator, value in zip(sums, updated, strict=True):
+    for accumulator, value in zip(running, updated, strict=True):
         accumulator.add_incoming(value, loop)
     builder.cbranch(builder.icmp_signed("<", following, depth), loop, after)
     builder.position_at_end(after)
+    return updated
+
+
+def _emit_block(builder, rows, vectors, c, c_row, a, a_row, a_step, b, b_row, depth, accumulate, fetch=None):
+    """LLVM for one block of C with a fixed number of rows and vectors; `fetch`: address to ask for, and its stride."""
+    distances = [n * LANES for n in range(vectors)]
+    zero = ir.Constant(VECTOR, [0.0] * LANES)
+    targets = []
+    for row in range(rows):
+        start = _pointer(builder, c, builder.mul(c_row, ir.Constant(_INT64, row)))
+        targets += [_vector_pointer(builder, start, distance) for distance in distances]
+    initial = [builder.select(accumulate, builder.load(t, align=_BYTES), zero) for t in targets]
+
+    def b_start(step):
+        if fetch:
+            coming, stride = fetch
+            prefetch_address(builder, builder.add(coming, builder.mul(step, stride)))
+        return _pointer(builder, b, builder.mul(step, b_row))
+
+    updated = emit_multiply_add(builder, initial, rows, distances, a, a_row, a_step, depth, b_start)
     for target, value in zip(targets, updated, strict=True):
         builder.store(value, target, align=_BYTES)
 

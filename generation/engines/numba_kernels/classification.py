@@ -8,10 +8,20 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit
 
-from rnnzoo.generation.engines.numba_kernels.examples import gather_image
-from rnnzoo.generation.engines.numba_kernels.forward import derive_forward_weights
-from rnnzoo.generation.engines.numba_kernels.inference import advance, reset_states, softmax_row
+from rnnzoo.generation.engines.numba_kernels.forward import copy_row, derive_forward_weights
+from rnnzoo.generation.engines.numba_kernels.gate_blocks import BLOCK_ROWS, blocks_of
+from rnnzoo.generation.engines.numba_kernels.inference import (
+    advance,
+    new_starts,
+    normalise_rows,
+    outputs_at,
+    reset_states,
+)
+from rnnzoo.generation.engines.numba_kernels.layout import layer_start
 from rnnzoo.generation.engines.numba_kernels.sources import SOURCES
+from rnnzoo.generation.engines.numba_kernels.visible_tiles import first_visible, list_visible, visible_inputs
+from rnnzoo.vector_kernels.gemm import multiply_accumulate
+from rnnzoo.vector_kernels.vectors import LANES, address
 
 _LARGE_PRODUCT = 1e200
 
@@ -27,72 +37,104 @@ def _largest(logits):
 
 
 @njit
-def _first_visible(image, sources):
-    """The first position whose tile is not all background, the last position if there is none; position 0 is zero."""
-    positions, size = sources.shape
-    for position in range(positions):
-        for i in range(size):
-            pixel = sources[position, i]
-            if pixel >= 0 and image[pixel] > 0:
-                return position + 1
-    return positions
+def _add_loss(total, product, mass, top, logit):
+    """Add the loss top + log(mass) - logit of one row at one position to two running numbers.
 
-
-@njit
-def _add_position(sizes, scratch, row, label, total, masses):
-    """Add one row's loss at one position to two running numbers, for one label.
-
-    The sum of logarithms is the logarithm of the product of `masses`, taken before it can overflow.
-
-    Returns:
-        The new total and product, and what `softmax_row` returns.
-
+    The sum of logarithms is the logarithm of the product of masses, taken before it can overflow.
     """
-    mass, top = softmax_row(sizes, scratch, row)
-    total += np.float64(top) - np.float64(scratch.logits[row * sizes.padded_outputs + label])
-    masses *= mass
-    if masses > _LARGE_PRODUCT:
-        total += math.log(masses)
-        masses = 1.0
-    return total, masses, mass, top
+    total += np.float64(top) - np.float64(logit)
+    product *= mass
+    if product > _LARGE_PRODUCT:
+        total += math.log(product)
+        product = 1.0
+    return total, product
 
 
 @njit
-def _log_prob(logit, mass, top):
-    return np.float64(logit) - (np.float64(top) + math.log(mass))
+def _add_losses(logits, width, labels, totals, products, masses, tops):
+    """Add the losses of all rows at one position to their totals and products."""
+    for row in range(labels.size):
+        totals[row], products[row] = _add_loss(
+            totals[row], products[row], masses[row], tops[row], logits[row * width + labels[row]]
+        )
 
 
 @njit
-def _run_on_background(sizes, weights, scratch, background, count):
+def _copy_states(sizes, scratch, rows, row, turn, hidden, cell):
+    """Let a row go on from states [layers * hidden] after a turn."""
+    for layer in range(sizes.layers):
+        own, known = row * sizes.hidden, layer * sizes.hidden
+        copy_row(hidden, known, scratch.hidden, outputs_at(sizes, rows, layer, turn) + own, sizes.hidden)
+        copy_row(cell, known, scratch.cell, layer * rows * sizes.hidden + own, sizes.hidden)
+
+
+@njit
+def _write_log_probs(logits, at, mass, top, log_probs):
+    """Log-probabilities [outputs] of the logits from `at` on."""
+    normaliser = np.float64(top) + math.log(mass)
+    for output in range(log_probs.size):
+        log_probs[output] = np.float64(logits[at + output]) - normaliser
+
+
+@njit
+def _first_layer_starts(sizes, weights, scratch, background):
+    """What the first layer makes of the zero tile and of a background tile, biases included: float32 [2 * 4 hidden]."""
+    width = 4 * sizes.hidden
+    starts = np.empty(2 * width, dtype=np.float32)
+    for tile in range(2):
+        copy_row(scratch.bias, 0, starts, tile * width, width)
+        scratch.inputs[: sizes.inputs] = tile * background
+        multiply_accumulate(
+            1, width, sizes.inputs,
+            address(starts, tile * width), width,
+            address(scratch.inputs, 0), sizes.inputs, 1,
+            address(weights, layer_start(sizes, 0)), width, True,
+        )  # fmt: skip
+    return starts
+
+
+@njit
+def _columns(sizes):
+    """Working memory of `normalise_rows` and room for its results."""
+    room = (sizes.rows + LANES - 1) // LANES * LANES
+    columns = np.empty(sizes.padded_outputs * LANES, dtype=np.float32)
+    return columns, np.empty(room, dtype=np.float32), np.empty(room, dtype=np.float32)
+
+
+@njit
+def _run_on_background(sizes, weights, scratch, starts, count):
     """What a model makes of the zero tile and background tiles after it, which most images begin with.
 
     Args:
         sizes, weights, scratch: the model, packed, and this thread's working memory.
-        background: input value of a background pixel.
+        starts: `Starts` of the zero tile; left as those of background tiles.
         count: how many positions.
 
     Returns:
         Hidden and cell states before each position, float32 [count + 1, layers * hidden]; the running totals
-        [count + 1, outputs] by label and products [count + 1] of `_add_position` before it; log-probabilities
+        [count + 1, outputs] by label and products [count + 1] of `_add_loss` before it; log-probabilities
         [count, outputs] at it.
 
     """
     width = sizes.layers * sizes.hidden
     hidden, cell = np.zeros((count + 1, width), dtype=np.float32), np.zeros((count + 1, width), dtype=np.float32)
-    totals, masses = np.zeros((count + 1, sizes.outputs)), np.ones(count + 1)
-    log_probs = np.empty((count, sizes.outputs))
-    scratch.inputs[: sizes.inputs] = 0
+    totals, products = np.zeros((count + 1, sizes.outputs)), np.ones(count + 1)
+    log_probs = np.empty((count, sizes.outputs), dtype=np.float32)
+    nothing = visible_inputs(1, 1, 0)
+    columns, masses, tops = _columns(sizes)
     reset_states(sizes, scratch, 1)
     for position in range(count):
-        advance(sizes, weights, scratch, 1, scratch.inputs, 0, 0)
-        scratch.inputs[: sizes.inputs] = background
-        hidden[position + 1], cell[position + 1] = scratch.hidden[:width], scratch.cell[:width]
+        advance(sizes, weights, scratch, 1, position, starts, nothing, 0)
+        starts.rows[:] = 4 * sizes.hidden
+        at = outputs_at(sizes, 1, 0, position)
+        hidden[position + 1], cell[position + 1] = scratch.hidden[at : at + width], scratch.cell[:width]
+        normalise_rows(scratch.logits, 1, sizes.outputs, sizes.padded_outputs, columns, masses, tops)
         for label in range(sizes.outputs):
-            totals[position + 1, label], masses[position + 1], mass, top = _add_position(
-                sizes, scratch, 0, label, totals[position, label], masses[position]
+            totals[position + 1, label], products[position + 1] = _add_loss(
+                totals[position, label], products[position], masses[0], tops[0], scratch.logits[label]
             )
-            log_probs[position, label] = _log_prob(scratch.logits[label], mass, top)
-    return hidden, cell, totals, masses, log_probs
+        _write_log_probs(scratch.logits, 0, masses[0], tops[0], log_probs[position])
+    return hidden, cell, totals, products, log_probs
 
 
 def _compile(sources: str) -> Callable:
@@ -116,48 +158,42 @@ def _compile(sources: str) -> Callable:
         assert sources
         derive_forward_weights(sizes, weights, scratch)
         tiles = examples.sources[model]
-        starts = np.empty(images.size, dtype=np.int64)
+        firsts = np.empty(images.size, dtype=np.int64)
         for index in range(images.size):
-            starts[index] = _first_visible(examples.images[images[index]], tiles)
-        order = np.argsort(starts)
-        hidden, cell, totals, products, known = _run_on_background(
-            sizes, weights, scratch, examples.values[0], starts.max()
+            firsts[index] = first_visible(examples.images[images[index]], tiles)
+        order = np.argsort(firsts)
+        starts = new_starts(sizes, weights, _first_layer_starts(sizes, weights, scratch, examples.values[0]))
+        hidden, cell, known_totals, known_products, known_log_probs = _run_on_background(
+            sizes, weights, scratch, starts, firsts.max()
         )
+        columns, masses, tops = _columns(sizes)
+        visible = visible_inputs(blocks_of(sizes.rows), sizes.positions, sizes.inputs)
         for begin in range(0, images.size, sizes.rows):
             block = order[begin : begin + sizes.rows]
-            rows, first = block.size, starts[block[0]]
-            total, masses = np.empty(rows), np.full(rows, products[first])
+            rows, first = block.size, firsts[block[0]]
+            shown = images[block]
+            labels, totals, products = examples.labels[shown], np.empty(rows), np.full(rows, known_products[first])
             for row in range(rows):
-                index = block[row]
-                # The zero tile in front takes the place of the last one that is known already; it is not read.
-                gather_image(
-                    examples.images[images[index]], tiles[first - 1 :], examples.values,
-                    scratch.inputs, row * sizes.inputs, rows * sizes.inputs,
-                )  # fmt: skip
-                for layer in range(sizes.layers):
-                    at, known_at = (layer * rows + row) * sizes.hidden, layer * sizes.hidden
-                    scratch.hidden[at : at + sizes.hidden] = hidden[first, known_at : known_at + sizes.hidden]
-                    scratch.cell[at : at + sizes.hidden] = cell[first, known_at : known_at + sizes.hidden]
-                total[row] = totals[first, examples.labels[images[index]]]
-                if index < len(log_probs):
-                    log_probs[index, :first] = known[:first]
+                _copy_states(sizes, scratch, rows, row, first - 1, hidden[first], cell[first])
+                totals[row] = known_totals[first, labels[row]]
+                if block[row] < len(log_probs):
+                    log_probs[block[row], :first] = known_log_probs[:first]
+            for part in range(blocks_of(rows)):
+                numbers = shown[part * BLOCK_ROWS : (part + 1) * BLOCK_ROWS]
+                list_visible(visible, part, examples.images, numbers, tiles, examples.values, first)
             for position in range(first, sizes.positions):
-                tile = (position - first + 1) * rows * sizes.inputs
-                advance(sizes, weights, scratch, rows, scratch.inputs, tile, 0)
+                advance(sizes, weights, scratch, rows, position, starts, visible, position)
+                normalise_rows(scratch.logits, rows, sizes.outputs, sizes.padded_outputs, columns, masses, tops)
+                _add_losses(scratch.logits, sizes.padded_outputs, labels, totals, products, masses, tops)
                 for row in range(rows):
-                    index = block[row]
-                    label = examples.labels[images[index]]
-                    total[row], masses[row], mass, top = _add_position(
-                        sizes, scratch, row, label, total[row], masses[row]
-                    )
-                    logits = scratch.logits[row * sizes.padded_outputs :][: sizes.outputs]
-                    if index < len(log_probs):
-                        for output in range(sizes.outputs):
-                            log_probs[index, position, output] = _log_prob(logits[output], mass, top)
-                    if position == sizes.positions - 1:
-                        predictions[index] = _largest(logits)
+                    if block[row] < len(log_probs):
+                        _write_log_probs(
+                            scratch.logits, row * sizes.padded_outputs, masses[row], tops[row],
+                            log_probs[block[row], position],
+                        )  # fmt: skip
             for row in range(rows):
-                losses[block[row]] = (total[row] + math.log(masses[row])) / sizes.positions
+                losses[block[row]] = (totals[row] + math.log(products[row])) / sizes.positions
+                predictions[block[row]] = _largest(scratch.logits[row * sizes.padded_outputs :][: sizes.outputs])
 
     return classify_model
 

@@ -15,7 +15,7 @@ from rnnzoo.vector_kernels.activations import (
 from rnnzoo.vector_kernels.gemm import multiply_accumulate
 from rnnzoo.vector_kernels.vectors import LANES, address, load, store
 
-_MASKED = np.float32(-1e30)
+MASKED = np.float32(-1e30)
 
 
 @njit
@@ -161,7 +161,7 @@ def compute_logits(sizes, weights, scratch, steps, hidden_at):
     for step in range(steps):
         at = step * sizes.padded_outputs
         copy_row(weights, bias, scratch.logits, at, sizes.padded_outputs)
-        scratch.logits[at + sizes.outputs : at + sizes.padded_outputs] = _MASKED
+        scratch.logits[at + sizes.outputs : at + sizes.padded_outputs] = MASKED
     multiply_accumulate(
         steps, sizes.padded_outputs, sizes.hidden,
         address(scratch.logits, 0), sizes.padded_outputs,

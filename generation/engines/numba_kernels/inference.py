@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from rnnzoo.generation.engines.numba_kernels.forward import add_recurrent, cell_values, compute_logits, project_inputs
-from rnnzoo.generation.engines.numba_kernels.layout import GROUP
+from rnnzoo.generation.engines.numba_kernels.forward import MASKED, copy_row
+from rnnzoo.generation.engines.numba_kernels.gate_blocks import BLOCK_ROWS, Inputs, next_states, pre_activations
+from rnnzoo.generation.engines.numba_kernels.layout import GROUP, input_rows, layer_start, readout_start
+from rnnzoo.generation.engines.numba_kernels.visible_tiles import visible_at
 from rnnzoo.vector_kernels.activations import exponential
+from rnnzoo.vector_kernels.gemm import multiply_accumulate
+from rnnzoo.vector_kernels.transposition import transpose_block
 from rnnzoo.vector_kernels.vectors import (
     LANES,
+    address,
     at_least,
     largest_lane,
     load,
@@ -19,57 +27,136 @@ from rnnzoo.vector_kernels.vectors import (
 )
 
 
+class Starts(NamedTuple):
+    """Where the sums of pre-activations start.
+
+    Args:
+        first: float32 [n * 4 * hidden], what the first layer's sums may start from.
+        rows: int64 [rows], where in `first` each row's sums start.
+        every: int64 [hidden + 2], numbers of all inputs of the other layers, how many they are, and zero.
+        readout: float32 [padded_outputs], the read-out's bias, so low in the padding that it gets no mass.
+
+    """
+
+    first: NDArray[np.float32]
+    rows: NDArray[np.int64]
+    every: NDArray[np.int64]
+    readout: NDArray[np.float32]
+
+
+@njit
+def new_starts(sizes, weights, first):
+    """`Starts` of a model, all rows at the beginning of `first`."""
+    every = np.arange(sizes.hidden + 2)
+    every[-1] = 0
+    bias = readout_start(sizes) + sizes.outputs * sizes.hidden
+    readout = np.full(sizes.padded_outputs, MASKED)
+    readout[: sizes.outputs] = weights[bias : bias + sizes.outputs]
+    return Starts(first, np.zeros(sizes.rows, dtype=np.int64), every, readout)
+
+
+@njit
+def outputs_at(sizes, rows, layer, turn):
+    """Where the outputs [rows, hidden] of a layer after this turn lie in scratch: they alternate between two places."""
+    return ((turn & 1) * sizes.layers + layer) * rows * sizes.hidden
+
+
 @njit
 def reset_states(sizes, scratch, rows):
-    """Zero the hidden and cell states [layers, rows, hidden] of some rows."""
-    scratch.hidden[: sizes.layers * rows * sizes.hidden] = 0
+    """Zero the cell states [layers, rows, hidden] of some rows and the outputs before turn 0."""
+    at = outputs_at(sizes, rows, 0, -1)
+    scratch.hidden[at : at + sizes.layers * rows * sizes.hidden] = 0
     scratch.cell[: sizes.layers * rows * sizes.hidden] = 0
 
 
 @njit
-def _states_step(rows, hidden_size, gates, cell, hidden, at):
-    """Cell states and outputs [rows, hidden] of one layer, from `at` on, after one position."""
-    for row in range(rows):
-        for group in range(0, hidden_size, GROUP):
-            for lane in range(0, GROUP, LANES):
-                unit = at + row * hidden_size + group + lane
-                gates_at = 4 * (row * hidden_size + group) + lane
-                _, _, _, leave, state, squashed = cell_values(gates, gates_at, load(cell, unit))
-                store(cell, unit, state)
-                store(hidden, unit, leave * squashed)
+def advance(sizes, weights, scratch, rows, turn, starts, visible, position):
+    """Feed one more position to some rows; logits [rows, padded_outputs] are then in scratch.
 
+    Args:
+        sizes, weights, scratch: the model, packed, and this thread's working memory.
+        rows: how many.
+        turn: number of the call since the states were set, so that outputs before and after are told apart.
+        starts: `Starts`.
+        visible, position: `VisibleInputs` of the blocks of these rows, and which position of theirs this is.
 
-@njit
-def advance(sizes, weights, scratch, rows, inputs, inputs_at, tokens_at):
-    """Feed one more position to some rows; logits [rows, padded_outputs] are then in scratch."""
-    state = rows * sizes.hidden
+    """
+    width = 4 * sizes.hidden
     for layer in range(sizes.layers):
-        at = layer * state
+        before, after = outputs_at(sizes, rows, layer, turn - 1), outputs_at(sizes, rows, layer, turn)
         if layer == 0:
-            project_inputs(sizes, weights, scratch, layer, rows, 0, tokens_at, inputs, inputs_at)
+            start_rows, start_step = address(starts.rows, 0), 1
+            inputs = visible_at(visible, position, sizes.inputs)
         else:
-            project_inputs(sizes, weights, scratch, layer, rows, 0, 0, scratch.hidden, at - state)
-        add_recurrent(sizes, weights, layer, rows, scratch.gates, 0, scratch.hidden, at)
-        _states_step(rows, sizes.hidden, scratch.gates, scratch.cell, scratch.hidden, at)
-    compute_logits(sizes, weights, scratch, rows, (sizes.layers - 1) * state)
+            start_rows, start_step = address(starts.every, sizes.hidden + 1), 0
+            inputs = Inputs(
+                address(scratch.hidden, outputs_at(sizes, rows, layer - 1, turn)), BLOCK_ROWS * sizes.hidden,
+                sizes.hidden, 1, address(starts.every, 0), 0, address(starts.every, sizes.hidden), 0,
+            )  # fmt: skip
+        input_weights = layer_start(sizes, layer)
+        recurrent_weights = input_weights + input_rows(sizes, layer) * width
+        for unit in range(0, sizes.hidden, LANES):
+            column = unit // GROUP * 4 * GROUP + unit % GROUP
+            start = address(starts.first, column) if layer == 0 else address(scratch.bias, layer * width + column)
+            pre_activations(
+                rows, address(scratch.gates, 0), start, start_rows, start_step, inputs,
+                address(weights, input_weights + column), address(scratch.hidden, before), sizes.hidden,
+                address(weights, recurrent_weights + column),
+            )  # fmt: skip
+            state = layer * rows * sizes.hidden + unit
+            next_states(rows, sizes.hidden, scratch.gates, scratch.cell, state, scratch.hidden, after + unit)
+    for row in range(rows):
+        copy_row(starts.readout, 0, scratch.logits, row * sizes.padded_outputs, sizes.padded_outputs)
+    multiply_accumulate(
+        rows, sizes.padded_outputs, sizes.hidden,
+        address(scratch.logits, 0), sizes.padded_outputs,
+        address(scratch.hidden, outputs_at(sizes, rows, sizes.layers - 1, turn)), sizes.hidden, 1,
+        address(scratch.readout_weights, 0), sizes.padded_outputs, True,
+    )  # fmt: skip
 
 
 @njit
-def softmax_row(sizes, scratch, row):
-    """Unnormalised probabilities of one row, exp(logit - largest logit), in `shares` [padded_outputs].
+def softmax_row(logits, at, width, shares):
+    """Unnormalised probabilities of the logits [width] from `at` on, exp(logit - largest logit), into `shares`.
 
     Returns:
         Their sum and the largest logit, float32: the log of the sum of exponentials is log(sum) + largest.
 
     """
-    at, width = row * sizes.padded_outputs, sizes.padded_outputs
-    highest = load(scratch.logits, at)
+    highest = load(logits, at)
     for i in range(LANES, width, LANES):
-        highest = at_least(highest, load(scratch.logits, at + i))
+        highest = at_least(highest, load(logits, at + i))
     top = largest_lane(highest)
     total = splat(np.float32(0.0))
     for i in range(0, width, LANES):
-        share = exponential(load(scratch.logits, at + i) - splat(top))
-        store(scratch.shares, i, share)
+        share = exponential(load(logits, at + i) - splat(top))
+        store(shares, i, share)
         total = total + share
     return sum_of_lanes(total), top
+
+
+@njit
+def normalise_rows(logits, rows, outputs, width, columns, masses, tops):
+    """For each of some rows of logits the sum of exp(logit - largest logit), and the largest logit.
+
+    The log of the sum of exponentials of a row is log(mass) + top. `LANES` rows are done side by side, each in the
+    same order whatever the others are.
+
+    Args:
+        logits: float32 [rows rounded up to `LANES`, width].
+        rows, outputs, width: how many rows; how many logits count; distance of rows.
+        columns: float32 [width * LANES], working memory.
+        masses, tops: float32 [rows rounded up to `LANES`], filled.
+
+    """
+    for begin in range(0, rows, LANES):
+        for i in range(0, width, LANES):
+            transpose_block(address(columns, i * LANES), address(logits, begin * width + i), width)
+        top = load(columns, 0)
+        for output in range(1, outputs):
+            top = at_least(top, load(columns, output * LANES))
+        mass = splat(np.float32(0.0))
+        for output in range(outputs):
+            mass = mass + exponential(load(columns, output * LANES) - top)
+        store(masses, begin, mass)
+        store(tops, begin, top)

@@ -9,9 +9,11 @@ import numpy as np
 from numba import njit
 
 from rnnzoo.generation.engines.numba_kernels.forward import derive_forward_weights
-from rnnzoo.generation.engines.numba_kernels.inference import advance, reset_states, softmax_row
+from rnnzoo.generation.engines.numba_kernels.gate_blocks import blocks_of
+from rnnzoo.generation.engines.numba_kernels.inference import advance, new_starts, reset_states, softmax_row
 from rnnzoo.generation.engines.numba_kernels.random_words import random_block
 from rnnzoo.generation.engines.numba_kernels.sources import SOURCES
+from rnnzoo.generation.engines.numba_kernels.visible_tiles import visible_inputs
 from rnnzoo.generation.randomness import Purpose
 
 _ROLLOUT = np.uint64(Purpose.ROLLOUT)
@@ -50,21 +52,23 @@ def _compile(sources: str) -> Callable:
         rollouts, length = tokens.shape
         blocks_per_string = (length - 1 + _LANES - 1) // _LANES
         words = np.empty((sizes.rows, _LANES), dtype=np.uint32)
-        nothing = scratch.inputs[:0]
+        starts, nothing = new_starts(sizes, weights, scratch.table), visible_inputs(blocks_of(sizes.rows), 1, 0)
         tokens[:, 0] = start
         for begin in range(0, rollouts, sizes.rows):
             rows = min(sizes.rows, rollouts - begin)
             reset_states(sizes, scratch, rows)
             for position in range(length - 1):
                 for row in range(rows):
-                    scratch.tokens[row] = tokens[begin + row, position]
-                advance(sizes, weights, scratch, rows, nothing, 0, 0)
+                    starts.rows[row] = tokens[begin + row, position] * 4 * sizes.hidden
+                advance(sizes, weights, scratch, rows, position, starts, nothing, 0)
                 lane = position % _LANES
                 for row in range(rows):
                     if lane == 0:
                         block = (first + begin + row) * blocks_per_string + position // _LANES
                         random_block(seed, model_id, _ROLLOUT, step, np.uint64(block), words[row])
-                    mass, top = softmax_row(sizes, scratch, row)
+                    mass, top = softmax_row(
+                        scratch.logits, row * sizes.padded_outputs, sizes.padded_outputs, scratch.shares
+                    )
                     uniform = np.float32(words[row, lane] >> np.uint32(8)) * np.float32(2.0**-24)
                     tokens[begin + row, position + 1] = _first_above(sizes, scratch, mass, uniform)
                     if begin + row < len(log_probs):
