@@ -140,7 +140,7 @@ class NumbaEngine:
             )  # fmt: skip
 
         with Workers(self.threads, lambda: new_scratch(sizes._replace(positions=1), 1)) as workers:
-            workers.run(classify, _tasks(*images.shape, IMAGES_PER_TASK))
+            workers.run(classify, _tasks(len(images), images.shape[1], IMAGES_PER_TASK))
         return losses, predictions, log_probs
 
 
