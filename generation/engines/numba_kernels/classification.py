@@ -148,7 +148,8 @@ def _compile(sources: str) -> Callable:
         if it had seen them. They run in the order of their first visible tile, so that a block starts together.
 
         Args:
-            sizes, examples, weights, scratch: the model, packed, its data and this thread's working memory.
+            sizes, examples, weights, scratch: the model, packed, its data and this thread's working memory; the most
+                rows are a multiple of 16.
             model: position of the model in the population.
             images: int32 [n], image numbers.
             losses, predictions: float32 [n] and uint8 [n], filled.

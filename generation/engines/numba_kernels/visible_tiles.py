@@ -63,6 +63,13 @@ def first_visible(image, sources):
 
 
 @njit
+def _add_shown(image, shown):
+    """Set bits of the pixels that an image shows in one of several images."""
+    for pixel in range(image.size):
+        shown[pixel] |= image[pixel]
+
+
+@njit
 def list_visible(visible, block, images, numbers, sources, values, first):
     """List what is visible in one block's images, from position `first` on.
 
@@ -76,10 +83,13 @@ def list_visible(visible, block, images, numbers, sources, values, first):
     """
     positions, size = sources.shape
     pixels, differences = images.ravel(), values - values[0]
+    shown = np.zeros(images.shape[1], dtype=np.uint8)
     begins = np.empty(BLOCK_ROWS, dtype=np.uint64)
     for row in range(BLOCK_ROWS):
         # A block that is not full repeats its last image.
-        begins[row] = np.uint64(numbers[min(row, numbers.size - 1)]) * np.uint64(images.shape[1])
+        image = numbers[min(row, numbers.size - 1)]
+        begins[row] = np.uint64(image) * np.uint64(images.shape[1])
+        _add_shown(images[image], shown)
     for position in range(first, positions + 1):
         start = (block * visible.counts.shape[1] + position) * size
         count = 0
@@ -87,10 +97,7 @@ def list_visible(visible, block, images, numbers, sources, values, first):
             if sources[position - 1, i] < 0:
                 continue
             pixel = np.uint64(sources[position - 1, i])
-            shown = np.uint8(0)
-            for row in range(BLOCK_ROWS):
-                shown |= pixels[begins[row] + pixel]
-            if shown == 0:
+            if shown[pixel] == 0:
                 continue
             at = (start + count) * BLOCK_ROWS
             for row in range(BLOCK_ROWS):
