@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -12,18 +11,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from rnnzoo.compilation import PADDING, can_compile
 from rnnzoo.network import Network
 from rnnzoo.threads import in_parts, split
 
-PADDING = 16
 LEAST_WORK = 2048
 """Rows times positions below which a second thread costs more than it saves."""
 
 
 def can_fuse(network: Network, weights: Tensor) -> bool:
     """Whether `FusedNetworks` takes networks of this shape with these weights, and Numba is there to compile it."""
-    fits = weights.device.type == "cpu" and weights.dtype == torch.float32 and network.hidden_size % PADDING == 0
-    return fits and importlib.util.find_spec("numba") is not None
+    return network.hidden_size % PADDING == 0 and can_compile(weights)
 
 
 def numbers(tensor: Tensor) -> NDArray[np.float32]:
@@ -116,7 +114,7 @@ class _Answer(torch.autograd.Function):
         log_probs = torch.empty(models, positions, rows, sizes.padded_outputs)
         arrays = networks.packed, numbers(inputs), before, numbers(after), gates, numbers(log_probs)
         networks.in_parts(positions * rows, lambda first, last: answer(sizes, first, last, *arrays))
-        ctx.sizes, ctx.networks, ctx.kept, ctx.input_shape = sizes, networks, arrays[2:], inputs.shape
+        ctx.sizes, ctx.networks, ctx.kept = sizes, networks, arrays[2:]
         return log_probs[..., : network.output_size], after[:, -1]
 
     @staticmethod

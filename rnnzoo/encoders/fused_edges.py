@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,27 +11,27 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from rnnzoo.compilation import PADDING, can_compile
 from rnnzoo.symmetry import Axes
 from rnnzoo.threads import in_parts, split
 
 if TYPE_CHECKING:
     from rnnzoo.encoders.connections import Connections
 
-PADDING = 16
 LINE = 16
 """Numbers in a cache line."""
 LEAST_WORK = 1 << 20
 """Numbers of the new edges below which a second thread costs more than it saves."""
 
 
-def can_fuse(edges: Iterable[Tensor], weights: Iterable[Tensor]) -> bool:
+def can_fuse(edges: Collection[Tensor], weights: Collection[Tensor]) -> bool:
     """Whether `fused_update` takes these matrices and their weights, and Numba is there to compile it.
 
     Numbers are float32 on the CPU, new edges have a multiple of 16 channels, and so have edges that need a gradient.
     """
-    fits = all(weight.shape[1] % PADDING == 0 and _fits(weight) for weight in weights)
-    fits = fits and all(_fits(e) and not (e.requires_grad and e.shape[-1] % PADDING) for e in edges)
-    return fits and importlib.util.find_spec("numba") is not None
+    fits = all(weight.shape[1] % PADDING == 0 for weight in weights)
+    fits = fits and not any(e.requires_grad and e.shape[-1] % PADDING for e in edges)
+    return fits and can_compile(*weights, *edges)
 
 
 def fused_update(
@@ -211,7 +210,3 @@ class _Jobs:
     def _set(self, row: int, field: int, tensor: Tensor, block: int = 0) -> None:
         self.held.append(tensor)
         self.table[row, field] = tensor.data_ptr() + block * self.columns * tensor.element_size()
-
-
-def _fits(tensor: Tensor) -> bool:
-    return tensor.device.type == "cpu" and tensor.dtype == torch.float32

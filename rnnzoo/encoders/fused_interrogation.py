@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from rnnzoo.compilation import PADDING, can_compile
 from rnnzoo.encoders.layers import ResidualCore
 from rnnzoo.encoders.protocol import InputSpace
-from rnnzoo.fused_networks import LEAST_WORK, PADDING, FusedNetworks, numbers
+from rnnzoo.fused_networks import LEAST_WORK, FusedNetworks, numbers
 from rnnzoo.prober import Prober
 from rnnzoo.threads import in_parts
 
@@ -25,9 +26,7 @@ Factors = tuple[Tensor, Tensor | None]
 
 def can_interrogate(prober: Prober, core: ResidualCore) -> bool:
     """Whether `interrogate` takes these networks and this core."""
-    weight = core.enter.weight
-    fits = weight.device.type == "cpu" and weight.dtype == torch.float32 and core.hidden_size % PADDING == 0
-    return fits and prober.fused is not None
+    return prober.fused is not None and core.hidden_size % PADDING == 0 and can_compile(core.enter.weight)
 
 
 def interrogate(

@@ -7,21 +7,8 @@ from numba import njit
 from rnnzoo.probing_kernels.layer import advance_layer, retreat_layer
 from rnnzoo.probing_kernels.panels import multiply_panels
 from rnnzoo.vector_kernels.gemm import multiply_accumulate
-from rnnzoo.vector_kernels.vectors import LANES, address, load, store
-
-
-@njit
-def add(target, target_at, source, source_at, count):
-    """Add `count` numbers, a multiple of 16."""
-    for i in range(0, count, LANES):
-        store(target, target_at + i, load(target, target_at + i) + load(source, source_at + i))
-
-
-@njit
-def copy(target, target_at, source, source_at, count):
-    """Copy `count` numbers, a multiple of 16."""
-    for i in range(0, count, LANES):
-        store(target, target_at + i, load(source, source_at + i))
+from rnnzoo.vector_kernels.rows import add_row, copy_row
+from rnnzoo.vector_kernels.vectors import address
 
 
 @njit
@@ -31,7 +18,7 @@ def think(sizes, core, weights, kept, step):
     size, stride = networks * units, sizes.positions * networks * units
     at = step * size
     for network in range(networks):
-        copy(kept.flow, at + network * units, weights.enter_bias, 0, units)
+        copy_row(weights.enter_bias, 0, kept.flow, at + network * units, units)
     multiply_accumulate(
         networks, units, width,
         address(kept.flow, at), units, address(kept.answers, step * networks * width), width, 1,
@@ -46,8 +33,8 @@ def think(sizes, core, weights, kept, step):
             kept.core_gates, (layer * sizes.positions + step) * 4 * size,
             kept.core_squashed, (layer * sizes.positions + step) * size,
         )  # fmt: skip
-        copy(kept.flow, at + (layer + 1) * stride, kept.flow, at + layer * stride, size)
-        add(kept.flow, at + (layer + 1) * stride, kept.core_states, past + 2 * size, size)
+        copy_row(kept.flow, at + layer * stride, kept.flow, at + (layer + 1) * stride, size)
+        add_row(kept.core_states, past + 2 * size, kept.flow, at + (layer + 1) * stride, size)
         weights_at += 4 * units * (width + units + 1)
         given, given_at, width = kept.flow, at + (layer + 1) * stride, units
 
@@ -67,14 +54,14 @@ def think_back(sizes, core, weights, kept, gradients, step, d_down, d_core, d_an
     size, columns, weights_at = networks * units, 4 * units, 0
     for layer in range(core.layers - 1, -1, -1):
         flow_at, at = layer * 2 * size, (layer * sizes.positions + step) * networks
-        add(d_core, flow_at, d_down, 0, size)
+        add_row(d_down, 0, d_core, flow_at, size)
         retreat_layer(
             networks, units, kept.core_gates, at * columns, kept.core_squashed, at * units,
             kept.core_states, (layer * (sizes.positions + 1) + step) * 2 * size + size,
             d_core, flow_at, kept.core_gates, at * columns,
         )  # fmt: skip
         for network in range(networks):
-            add(gradients.core_biases, layer * columns, kept.core_gates, (at + network) * columns, columns)
+            add_row(kept.core_gates, (at + network) * columns, gradients.core_biases, layer * columns, columns)
         multiply_panels(
             networks, units, columns, address(d_core, flow_at), units,
             address(kept.core_gates, at * columns), columns,
@@ -87,7 +74,7 @@ def think_back(sizes, core, weights, kept, gradients, step, d_down, d_core, d_an
             address(kept.core_gates, at * columns), columns, address(weights.layers_back, weights_at), layer > 0,
         )  # fmt: skip
         weights_at += columns * width
-    copy(gradients.entered, step * size, d_down, 0, size)
+    copy_row(d_down, 0, gradients.entered, step * size, size)
     multiply_accumulate(
         networks, answers, units,
         address(d_answers, 0), answers, address(d_down, 0), units, 1,

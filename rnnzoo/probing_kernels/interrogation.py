@@ -11,13 +11,14 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit
 
-from rnnzoo.probing_kernels.core import add, copy, think, think_back
+from rnnzoo.probing_kernels.core import think, think_back
 from rnnzoo.probing_kernels.layout import pad_input_weights
 from rnnzoo.probing_kernels.population import answer_position, retrace_position, scratch_of
 from rnnzoo.probing_kernels.sources import SOURCES
 from rnnzoo.vector_kernels.activations import exponential, sigmoid_fraction
 from rnnzoo.vector_kernels.gemm import multiply_accumulate
-from rnnzoo.vector_kernels.vectors import LANES, address, at_least, largest_lane, load, splat, store, sum_of_lanes
+from rnnzoo.vector_kernels.rows import add_row, copy_row, softmax_row
+from rnnzoo.vector_kernels.vectors import LANES, address, load, splat, store, sum_of_lanes
 
 
 @njit
@@ -28,17 +29,9 @@ def _squash(sizes, core, values, at):
             numerator, denominator = sigmoid_fraction(load(values, at + i))
             store(values, at + i, splat(core.low) + splat(core.span) * (numerator / denominator))
         return
-    highest = load(values, at)
-    for i in range(LANES, sizes.padded_inputs, LANES):
-        highest = at_least(highest, load(values, at + i))
-    top, total = splat(largest_lane(highest)), splat(np.float32(0.0))
+    mass, _ = softmax_row(values, at, sizes.padded_inputs, values, at)
     for i in range(0, sizes.padded_inputs, LANES):
-        share = exponential(load(values, at + i) - top)
-        store(values, at + i, share)
-        total = total + share
-    mass = splat(sum_of_lanes(total))
-    for i in range(0, sizes.padded_inputs, LANES):
-        store(values, at + i, load(values, at + i) / mass)
+        store(values, at + i, load(values, at + i) / splat(mass))
 
 
 @njit
@@ -64,9 +57,9 @@ def _ask(sizes, core, weights, kept, step):
     width, units = sizes.rows * sizes.padded_inputs, core.units
     at = step * core.networks * width
     for network in range(core.networks):
-        copy(kept.inputs, at + network * width, weights.free, step * width, width)
+        copy_row(weights.free, step * width, kept.inputs, at + network * width, width)
         if step > 0:
-            add(kept.inputs, at + network * width, weights.asker_bias, 0, width)
+            add_row(weights.asker_bias, 0, kept.inputs, at + network * width, width)
     if step > 0:
         state = (core.layers * sizes.positions + step - 1) * core.networks * units
         multiply_accumulate(

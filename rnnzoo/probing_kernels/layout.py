@@ -48,21 +48,23 @@ def width_of(sizes, layer):
 
 
 @njit
-def flat_start(sizes, layer):
-    """Where a layer begins in the flat weights; the read-out is behind the last."""
-    if layer == 0:
-        return 0
+def _layer_start(sizes, layer, biases):
+    """Where a layer begins in weights with so many bias vectors each; the read-out is behind the last."""
     gates = 4 * sizes.hidden
-    return gates * (sizes.inputs + sizes.hidden + 2) + (layer - 1) * gates * (2 * sizes.hidden + 2)
+    first = gates * (sizes.inputs + sizes.hidden + biases)
+    return 0 if layer == 0 else first + (layer - 1) * gates * (2 * sizes.hidden + biases)
+
+
+@njit
+def flat_start(sizes, layer):
+    """Where a layer begins in the flat weights."""
+    return _layer_start(sizes, layer, 2)
 
 
 @njit
 def packed_start(sizes, layer):
-    """Where a layer begins in the packed weights; the read-out is behind the last."""
-    if layer == 0:
-        return 0
-    gates = 4 * sizes.hidden
-    return gates * (sizes.inputs + sizes.hidden + 1) + (layer - 1) * gates * (2 * sizes.hidden + 1)
+    """Where a layer begins in the packed weights, which hold the sum of both biases."""
+    return _layer_start(sizes, layer, 1)
 
 
 @njit

@@ -13,16 +13,10 @@ from rnnzoo.vector_kernels.activations import (
     tanh_fraction,
 )
 from rnnzoo.vector_kernels.gemm import multiply_accumulate
+from rnnzoo.vector_kernels.rows import copy_row
 from rnnzoo.vector_kernels.vectors import LANES, address, load, store
 
 MASKED = np.float32(-1e30)
-
-
-@njit
-def copy_row(source, source_at, target, target_at, count):
-    """Copy `count` values, a multiple of 16, between float32 arrays."""
-    for i in range(0, count, LANES):
-        store(target, target_at + i, load(source, source_at + i))
 
 
 @njit

@@ -8,22 +8,21 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from rnnzoo.generation.engines.numba_kernels.forward import MASKED, copy_row
+from rnnzoo.generation.engines.numba_kernels.forward import MASKED
 from rnnzoo.generation.engines.numba_kernels.gate_blocks import BLOCK_ROWS, Inputs, next_states, pre_activations
 from rnnzoo.generation.engines.numba_kernels.layout import GROUP, input_rows, layer_start, readout_start
 from rnnzoo.generation.engines.numba_kernels.visible_tiles import visible_at
 from rnnzoo.vector_kernels.activations import exponential
 from rnnzoo.vector_kernels.gemm import multiply_accumulate
+from rnnzoo.vector_kernels.rows import copy_row
 from rnnzoo.vector_kernels.transposition import transpose_block
 from rnnzoo.vector_kernels.vectors import (
     LANES,
     address,
     at_least,
-    largest_lane,
     load,
     splat,
     store,
-    sum_of_lanes,
 )
 
 
@@ -113,26 +112,6 @@ def advance(sizes, weights, scratch, rows, turn, starts, visible, position):
         address(scratch.hidden, outputs_at(sizes, rows, sizes.layers - 1, turn)), sizes.hidden, 1,
         address(scratch.readout_weights, 0), sizes.padded_outputs, True,
     )  # fmt: skip
-
-
-@njit
-def softmax_row(logits, at, width, shares):
-    """Unnormalised probabilities of the logits [width] from `at` on, exp(logit - largest logit), into `shares`.
-
-    Returns:
-        Their sum and the largest logit, float32: the log of the sum of exponentials is log(sum) + largest.
-
-    """
-    highest = load(logits, at)
-    for i in range(LANES, width, LANES):
-        highest = at_least(highest, load(logits, at + i))
-    top = largest_lane(highest)
-    total = splat(np.float32(0.0))
-    for i in range(0, width, LANES):
-        share = exponential(load(logits, at + i) - splat(top))
-        store(shares, i, share)
-        total = total + share
-    return sum_of_lanes(total), top
 
 
 @njit

@@ -10,11 +10,12 @@ from numba import njit
 
 from rnnzoo.generation.engines.numba_kernels.forward import derive_forward_weights
 from rnnzoo.generation.engines.numba_kernels.gate_blocks import blocks_of
-from rnnzoo.generation.engines.numba_kernels.inference import advance, new_starts, reset_states, softmax_row
+from rnnzoo.generation.engines.numba_kernels.inference import advance, new_starts, reset_states
 from rnnzoo.generation.engines.numba_kernels.random_words import random_block
 from rnnzoo.generation.engines.numba_kernels.sources import SOURCES
 from rnnzoo.generation.engines.numba_kernels.visible_tiles import visible_inputs
 from rnnzoo.generation.randomness import Purpose
+from rnnzoo.vector_kernels.rows import softmax_row
 
 _ROLLOUT = np.uint64(Purpose.ROLLOUT)
 _LANES = 4
@@ -67,7 +68,7 @@ def _compile(sources: str) -> Callable:
                         block = (first + begin + row) * blocks_per_string + position // _LANES
                         random_block(seed, model_id, _ROLLOUT, step, np.uint64(block), words[row])
                     mass, top = softmax_row(
-                        scratch.logits, row * sizes.padded_outputs, sizes.padded_outputs, scratch.shares
+                        scratch.logits, row * sizes.padded_outputs, sizes.padded_outputs, scratch.shares, 0
                     )
                     uniform = np.float32(words[row, lane] >> np.uint32(8)) * np.float32(2.0**-24)
                     tokens[begin + row, position + 1] = _first_above(sizes, scratch, mass, uniform)
