@@ -4,6 +4,9 @@ Everything is float32 with a network's numbers in one piece, but for `POSITIVE`,
 channels of the updated edges, is the same for all stacks of a call, and so are the networks. Terms and pools are
 columns of wider arrays, hence the lengths of their rows, in numbers. An address of 0 says that there is no such array.
 
+Edges on their way from one layer to the next may also lie in `..._NEAR`, which has room for the few networks that are
+under way together, and so stays in the cache.
+
 A vector of the networks, a bias, is a stack without senders: its terms alone are updated, and they are their own pool.
 """
 
@@ -14,8 +17,10 @@ from __future__ import annotations
     SENDERS,
     CHANNELS,
     EDGES,  # [M, receivers, senders, channels]
+    EDGES_NEAR,  # forward: read instead of them
     WEIGHT,  # forward [channels, D], back [D, channels]
     UPDATED,  # [M, receivers, senders, D], back its gradient
+    UPDATED_NEAR,  # forward: written as well; back: read instead
     POSITIVE,  # where it is positive
     RECEIVER,  # [M, receivers, D], back its gradient, as of the next five
     RECEIVER_ROW,
@@ -33,6 +38,7 @@ from __future__ import annotations
     SENDER_MEAN,
     DIAGONAL_MEAN,
     D_EDGES,  # [M, receivers, senders, channels]
+    D_EDGES_NEAR,  # written as well
     D_WEIGHT,  # [M, channels, D]
     FIELDS,
-) = range(25)
+) = range(28)

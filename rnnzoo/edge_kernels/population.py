@@ -32,7 +32,7 @@ def _compile(sources: str) -> tuple[Callable, Callable]:
             jobs: int64 [stacks, FIELDS], see `jobs`.
             columns: channels of the new edges, a multiple of 16.
             first, last: which networks.
-            scratch: float32, room for two rows of new edges and one of old of the largest stack, and a cache line.
+            scratch: float32, room for the new edges of two receivers and of three senders, and for a cache line.
 
         """
         assert sources
@@ -40,7 +40,7 @@ def _compile(sources: str) -> tuple[Callable, Callable]:
         for model in range(first, last):
             for index in range(len(jobs)):
                 if jobs[index, SENDERS]:
-                    update_matrix(jobs[index], columns, model, tile)
+                    update_matrix(jobs[index], columns, model, 0, tile)
                 else:
                     update_vector(jobs[index], columns, model)
 
@@ -52,7 +52,7 @@ def _compile(sources: str) -> tuple[Callable, Callable]:
         for model in range(first, last):
             for index in range(len(jobs)):
                 if jobs[index, SENDERS]:
-                    retrace_matrix(jobs[index], columns, model, tile)
+                    retrace_matrix(jobs[index], columns, model, 0, tile)
                 else:
                     retrace_vector(jobs[index], columns, model)
 

@@ -15,11 +15,13 @@ from rnnzoo.edge_kernels.jobs import (
     BY_SENDER_ROW,
     CHANNELS,
     D_EDGES,
+    D_EDGES_NEAR,
     D_WEIGHT,
     DIAGONAL,
     DIAGONAL_MEAN,
     DIAGONAL_ROW,
     EDGES,
+    EDGES_NEAR,
     POSITIVE,
     RECEIVER,
     RECEIVER_MEAN,
@@ -32,19 +34,19 @@ from rnnzoo.edge_kernels.jobs import (
     SHARED,
     SHARED_ROW,
     UPDATED,
+    UPDATED_NEAR,
     WEIGHT,
 )
+from rnnzoo.edge_kernels.receiver import Flow, NewEdges, OldEdges, flow_of_gradients, flow_to_edges, new_edges
 from rnnzoo.vector_kernels.gemm import multiply_and_fetch
 from rnnzoo.vector_kernels.pointers import (
     BYTES_OF_SIGNS,
+    keep_positive,
     load_at,
-    prefetch,
     store_at,
-    store_positive,
-    stream_at,
     where_positive,
 )
-from rnnzoo.vector_kernels.vectors import LANES, at_least, multiply_add, splat
+from rnnzoo.vector_kernels.vectors import LANES, multiply_add, splat
 
 _BYTES = 4
 _ZERO = np.float32(0.0)
@@ -73,8 +75,7 @@ def update_vector(job, columns, model):
     for row in range(neurons):
         for column in range(0, columns, LANES):
             value = load_at(terms + _BYTES * (row * job[RECEIVER_ROW] + column)) + load_at(shared + _BYTES * column)
-            value = at_least(value, splat(_ZERO))
-            store_positive(signs + _signs(row * columns + column), value)
+            value = keep_positive(signs + _signs(row * columns + column), value)
             store_at(pool + _BYTES * (row * job[BY_RECEIVER_ROW] + column), value)
 
 
@@ -98,147 +99,151 @@ def retrace_vector(job, columns, model):
 
 
 @njit
-def update_matrix(job, columns, model, tile):
+def update_matrix(job, columns, model, slot, scratch):
     """New edges of a network, where they are kept, their signs and their pools.
 
     Args:
         job, columns, model: what `jobs` describes, D, and which network.
-        tile: address of scratch [senders, columns].
+        slot: its number among those that are under way together.
+        scratch: address of room for two rows of D numbers.
 
     """
     receivers, senders, channels = job[RECEIVERS], job[SENDERS], job[CHANNELS]
-    receiver_row, sender_row = _BYTES * job[RECEIVER_ROW], _BYTES * job[SENDER_ROW]
-    by_receiver_row, by_sender_row = _BYTES * job[BY_RECEIVER_ROW], _BYTES * job[BY_SENDER_ROW]
-    diagonal_row = _BYTES * job[DIAGONAL_ROW]
-    edges = _part(job, EDGES, model, receivers * senders * channels)
-    updated = _part(job, UPDATED, model, receivers * senders * columns)
-    signs = job[POSITIVE] + _signs(model * receivers * senders * columns)
+    before, after = senders * channels, senders * columns
+    edges = _part(job, EDGES, model, receivers * before)
+    if job[EDGES_NEAR]:
+        edges = _part(job, EDGES_NEAR, slot, receivers * before)
+    kept = _part(job, UPDATED, model, receivers * after)
+    near = _part(job, UPDATED_NEAR, slot, receivers * after)
+    signs = job[POSITIVE] + _signs(model * receivers * after)
     receiver = _part(job, RECEIVER, model, receivers * job[RECEIVER_ROW])
     sender = _part(job, SENDER, model, senders * job[SENDER_ROW])
     shared = _part(job, SHARED, model, job[SHARED_ROW])
     by_receiver = _part(job, BY_RECEIVER, model, receivers * job[BY_RECEIVER_ROW])
     by_sender = _part(job, BY_SENDER, model, senders * job[BY_SENDER_ROW])
     diagonal = _part(job, DIAGONAL, model, receivers * job[DIAGONAL_ROW])
-    zero, share = splat(_ZERO), splat(np.float32(1.0 / senders))
+    term, total = scratch, scratch + _BYTES * columns
+    share = splat(np.float32(1.0 / senders))
     _clear(by_sender, job[BY_SENDER_ROW], senders, columns)
     for row in range(receivers):
-        following = edges + _BYTES * senders * channels
         for column in range(0, columns, LANES):
-            term = load_at(receiver + _BYTES * column) + load_at(shared + _BYTES * column)
-            for source in range(senders):
-                other = load_at(sender + source * sender_row + _BYTES * column)
-                store_at(tile + _BYTES * (source * columns + column), term + other)
-        multiply_and_fetch(
-            senders, columns, channels, tile, columns, edges, channels, 1, job[WEIGHT], columns, True,
-            following, _BYTES * senders * channels,
+            both = load_at(receiver + _BYTES * column) + load_at(shared + _BYTES * column)
+            store_at(term + _BYTES * column, both)
+            store_at(total + _BYTES * column, splat(_ZERO))
+        told = NewEdges(
+            edges, channels, job[WEIGHT], _BYTES * columns, term, sender, _BYTES * job[SENDER_ROW], signs,
+            kept, near, by_sender, _BYTES * job[BY_SENDER_ROW], total, diagonal, row if diagonal else -1,
         )  # fmt: skip
+        new_edges(senders, columns, told)
         for column in range(0, columns, LANES):
-            total = zero
-            for source in range(senders):
-                at = source * columns + column
-                value = at_least(load_at(tile + _BYTES * at), zero)
-                store_positive(signs + _signs(at), value)
-                if updated:
-                    store_at(tile + _BYTES * at, value)
-                if diagonal and source == row:
-                    store_at(diagonal + _BYTES * column, value)
-                pool = by_sender + source * by_sender_row + _BYTES * column
-                store_at(pool, load_at(pool) + value)
-                total = total + value
-            store_at(by_receiver + _BYTES * column, total * share)
-        edges = following
-        if updated:
-            updated = _stream(tile, updated, senders * columns)
-        signs += _signs(senders * columns)
-        receiver += receiver_row
-        by_receiver += by_receiver_row
-        diagonal += diagonal_row if diagonal else 0
+            store_at(by_receiver + _BYTES * column, load_at(total + _BYTES * column) * share)
+        edges += _BYTES * before
+        kept += _BYTES * after if kept else 0
+        near += _BYTES * after if near else 0
+        signs += _signs(after)
+        receiver += _BYTES * job[RECEIVER_ROW]
+        by_receiver += _BYTES * job[BY_RECEIVER_ROW]
+        diagonal += _BYTES * job[DIAGONAL_ROW] if diagonal else 0
     share = splat(np.float32(1.0 / receivers))
     for source in range(senders):
         for column in range(0, columns, LANES):
-            pool = by_sender + source * by_sender_row + _BYTES * column
+            pool = by_sender + _BYTES * (source * job[BY_SENDER_ROW] + column)
             store_at(pool, load_at(pool) * share)
 
 
 @njit
-def retrace_matrix(job, columns, model, tile):
+def retrace_matrix(job, columns, model, slot, scratch):
     """Back through `update_matrix`: gradients of terms and weight, and of the edges where they are asked for.
 
     Args:
-        job, columns, model: as there.
-        tile: address of scratch, two times [senders, columns], then [senders, channels].
+        job, columns, model, slot: as there.
+        scratch: address of room for two times [senders, D] and three rows of D numbers.
 
     """
     receivers, senders, channels = job[RECEIVERS], job[SENDERS], job[CHANNELS]
-    receiver_row, sender_row = _BYTES * job[RECEIVER_ROW], _BYTES * job[SENDER_ROW]
-    edges = _part(job, EDGES, model, receivers * senders * channels)
-    d_edges = _part(job, D_EDGES, model, receivers * senders * channels)
-    d_updated = _part(job, UPDATED, model, receivers * senders * columns)
+    before, after = senders * channels, senders * columns
+    edges = _part(job, EDGES, model, receivers * before)
+    kept = _part(job, D_EDGES, model, receivers * before)
+    near = _part(job, D_EDGES_NEAR, slot, receivers * before)
+    given = _part(job, UPDATED, model, receivers * after)
+    if job[UPDATED_NEAR]:
+        given = _part(job, UPDATED_NEAR, slot, receivers * after)
     d_weight = _part(job, D_WEIGHT, model, channels * columns)
-    signs = job[POSITIVE] + _signs(model * receivers * senders * columns)
+    signs = job[POSITIVE] + _signs(model * receivers * after)
     d_receiver = _part(job, RECEIVER, model, receivers * job[RECEIVER_ROW])
     d_sender = _part(job, SENDER, model, senders * job[SENDER_ROW])
     d_shared = _part(job, SHARED, model, job[SHARED_ROW])
     by_receiver = _part(job, BY_RECEIVER, model, receivers * job[BY_RECEIVER_ROW])
-    by_sender = _part(job, BY_SENDER, model, senders * job[BY_SENDER_ROW])
-    diagonal = _part(job, DIAGONAL, model, receivers * job[DIAGONAL_ROW])
     receiver_mean = _part(job, RECEIVER_MEAN, model, job[BY_RECEIVER_ROW])
-    sender_mean = _part(job, SENDER_MEAN, model, job[BY_SENDER_ROW])
-    diagonal_mean = _part(job, DIAGONAL_MEAN, model, job[DIAGONAL_ROW])
-    by_sender_shares = tile + _BYTES * senders * columns
-    squares = job[DIAGONAL_ROW] > 0
-    result = by_sender_shares + _BYTES * senders * columns
-    share = splat(np.float32(1.0 / receivers))
-    for source in range(senders):
-        for column in range(0, columns, LANES):
-            value = _flow_of_pool(by_sender, source * job[BY_SENDER_ROW] + column, sender_mean, column, senders)
-            store_at(by_sender_shares + _BYTES * (source * columns + column), value * share)
+    flow, sender_shares = scratch, scratch + _BYTES * after
+    receiver_share, total = scratch + 2 * _BYTES * after, scratch + _BYTES * (2 * after + columns)
+    saved = total + _BYTES * columns
     _clear(d_sender, job[SENDER_ROW], senders, columns)
     _clear(d_shared, columns, 1, columns)
     _clear(d_weight, columns, channels, columns)
+    _shares_of_senders(job, columns, model, sender_shares)
     share = splat(np.float32(1.0 / senders))
     for row in range(receivers):
-        following = edges + _BYTES * senders * channels
         for column in range(0, columns, LANES):
-            by_row = share * _flow_of_pool(
-                by_receiver, row * job[BY_RECEIVER_ROW] + column, receiver_mean, column, receivers
-            )
-            total = splat(_ZERO)
-            for source in range(senders):
-                at = source * columns + column
-                flow = by_row + load_at(by_sender_shares + _BYTES * at)
-                if d_updated:
-                    flow = flow + load_at(d_updated + _BYTES * at)
-                if squares and source == row:
-                    at_diagonal = row * job[DIAGONAL_ROW] + column
-                    flow = flow + _flow_of_pool(diagonal, at_diagonal, diagonal_mean, column, receivers)
-                flow = where_positive(signs + _signs(at), flow)
-                store_at(tile + _BYTES * at, flow)
-                if d_updated and not d_edges:
-                    # The product below is over too soon to fetch all of it.
-                    prefetch(d_updated + _BYTES * (senders * columns + column * senders + source * LANES))
-                to = d_sender + source * sender_row + _BYTES * column
-                store_at(to, load_at(to) + flow)
-                total = total + flow
-            store_at(d_receiver + _BYTES * column, total)
-            store_at(d_shared + _BYTES * column, load_at(d_shared + _BYTES * column) + total)
-        coming, size = following, _BYTES * senders * channels
-        if d_updated:
-            d_updated += _BYTES * senders * columns
-            coming, size = d_updated, _BYTES * senders * columns
-        if d_edges:
-            multiply_and_fetch(
-                senders, channels, columns, result, channels, tile, columns, 1, job[WEIGHT], channels, False,
-                coming, size,
-            )  # fmt: skip
-            d_edges = _stream(result, d_edges, senders * channels)
-            coming, size = following, _BYTES * senders * channels
+            at = row * job[BY_RECEIVER_ROW] + column
+            own = _flow_of_pool(by_receiver, at, receiver_mean, column, receivers)
+            store_at(receiver_share + _BYTES * column, share * own)
+            store_at(total + _BYTES * column, splat(_ZERO))
+        own_shares = sender_shares + _BYTES * row * columns
+        if job[DIAGONAL_ROW]:
+            _copy(own_shares, saved, columns)
+            _add_flow_of_diagonal(job, columns, model, row, own_shares)
+        # Without the product behind it this is over too soon for the next row to arrive.
+        ahead = _BYTES * (columns * 8 if kept or near else after)
+        told = Flow(
+            _BYTES * columns, given, ahead, sender_shares, receiver_share, signs, flow,
+            d_sender, _BYTES * job[SENDER_ROW], total,
+        )  # fmt: skip
+        flow_of_gradients(senders, columns, told)
+        if job[DIAGONAL_ROW]:
+            _copy(saved, own_shares, columns)
+        given += _BYTES * after if given else 0
+        if kept or near:
+            told = OldEdges(flow, columns, job[WEIGHT], _BYTES * channels, kept, near, given)
+            flow_to_edges(senders, channels, told)
+            kept += _BYTES * before if kept else 0
+            near += _BYTES * before if near else 0
+        for column in range(0, columns, LANES):
+            value = load_at(total + _BYTES * column)
+            store_at(d_receiver + _BYTES * column, value)
+            store_at(d_shared + _BYTES * column, load_at(d_shared + _BYTES * column) + value)
+        following = edges + _BYTES * before
         multiply_and_fetch(
-            channels, columns, senders, d_weight, columns, edges, 1, channels, tile, columns, True, coming, size
-        )
+            channels, columns, senders, d_weight, columns, edges, 1, channels, flow, columns, True,
+            following, _BYTES * before,
+        )  # fmt: skip
         edges = following
-        signs += _signs(senders * columns)
-        d_receiver += receiver_row
+        signs += _signs(after)
+        d_receiver += _BYTES * job[RECEIVER_ROW]
+
+
+@njit
+def _shares_of_senders(job, columns, model, shares):
+    """What the pools by sender add to the gradient of each of their edges, [senders, D]."""
+    receivers, senders = job[RECEIVERS], job[SENDERS]
+    by_sender = _part(job, BY_SENDER, model, senders * job[BY_SENDER_ROW])
+    mean = _part(job, SENDER_MEAN, model, job[BY_SENDER_ROW])
+    share = splat(np.float32(1.0 / receivers))
+    for source in range(senders):
+        for column in range(0, columns, LANES):
+            value = _flow_of_pool(by_sender, source * job[BY_SENDER_ROW] + column, mean, column, senders)
+            store_at(shares + _BYTES * (source * columns + column), value * share)
+
+
+@njit
+def _add_flow_of_diagonal(job, columns, model, row, target):
+    """Add the gradient of a neuron's edge to itself by way of the diagonal's pool, [D]."""
+    receivers = job[RECEIVERS]
+    diagonal = _part(job, DIAGONAL, model, receivers * job[DIAGONAL_ROW])
+    mean = _part(job, DIAGONAL_MEAN, model, job[DIAGONAL_ROW])
+    for column in range(0, columns, LANES):
+        flow = _flow_of_pool(diagonal, row * job[DIAGONAL_ROW] + column, mean, column, receivers)
+        store_at(target + _BYTES * column, load_at(target + _BYTES * column) + flow)
 
 
 @njit
@@ -249,11 +254,10 @@ def _flow_of_pool(pool, at, mean, mean_at, neurons):
 
 
 @njit
-def _stream(source, target, size):
-    """Copy so many numbers past the caches, which have better things to hold; the address behind them."""
-    for at in range(0, size, LANES):
-        stream_at(target + _BYTES * at, load_at(source + _BYTES * at))
-    return target + _BYTES * size
+def _copy(source, target, count):
+    """Copy so many numbers."""
+    for at in range(0, count, LANES):
+        store_at(target + _BYTES * at, load_at(source + _BYTES * at))
 
 
 @njit

@@ -11,6 +11,7 @@ from rnnzoo.encoders.connections import Connections, Passed
 from rnnzoo.encoders.edges import NodeEmbedding, key_of, stack_channels, stack_tensors, uniform
 from rnnzoo.encoders.layers import mlp
 from rnnzoo.encoders.protocol import Context, Encoder, Rows
+from rnnzoo.products import linear
 from rnnzoo.symmetry import Axes, Symmetry, symmetry_of
 
 
@@ -102,7 +103,9 @@ class EquivariantLayer(nn.Module):
 
     def _terms(self, summaries: dict[str, Tensor], embeddings: dict[str, Tensor]) -> dict[str, Tensor]:
         """The terms of every group, from summaries of its neurons and the embeddings of those that have one."""
-        terms = {group: self.neuron[group](summary) for group, summary in summaries.items()}
+        terms = {
+            group: linear(summary, self.neuron[group].get_parameter("weight")) for group, summary in summaries.items()
+        }
         return {g: t + embeddings[g][..., : t.shape[-1]] if g in embeddings else t for g, t in terms.items()}
 
     def _shared(self, means: dict[str, Tensor]) -> Tensor:

@@ -185,10 +185,9 @@ class _Jobs:
         receivers, senders = self.table[:, jobs.RECEIVERS], self.table[:, jobs.SENDERS]
         work = self.models * self.columns * int(receivers @ senders)
         count = min(torch.get_num_threads(), self.models, max(1, work // LEAST_WORK))
-        widest = 2 * self.columns + int(self.table[:, jobs.CHANNELS].max())
 
         def do(first: int, last: int) -> None:
-            scratch = np.empty(int(senders.max()) * widest + LINE, dtype=np.float32)
+            scratch = np.empty((2 * int(senders.max()) + 3) * self.columns + LINE, dtype=np.float32)
             kernel(self.table, self.columns, first, last, scratch)
 
         in_parts(split(self.models, count), do)

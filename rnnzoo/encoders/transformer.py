@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from rnnzoo.encoders.protocol import Context, Encoder, Rows
+from rnnzoo.products import linear, map_rows
 
 
 class TransformerEncoder(Encoder):
@@ -73,10 +74,10 @@ class _Block(nn.Module):
         width = hidden.shape[-1]
         query_weight, others_weight = self.attention_in.weight.split((width, 2 * width))
         query_bias, others_bias = self.attention_in.bias.split((width, 2 * width))
-        query = self._by_head(nn.functional.linear(normalised[:, :queries], query_weight, query_bias))
-        key, value = map(self._by_head, nn.functional.linear(normalised, others_weight, others_bias).chunk(2, dim=-1))
+        query = self._by_head(linear(normalised[:, :queries], query_weight, query_bias))
+        key, value = map(self._by_head, linear(normalised, others_weight, others_bias).chunk(2, dim=-1))
         mixed = nn.functional.scaled_dot_product_attention(query, key, value)
-        wanted = wanted + self.attention_out(mixed.transpose(1, 2).flatten(2))
+        wanted = wanted + linear(mixed.transpose(1, 2).flatten(2), self.attention_out.weight, self.attention_out.bias)
         maps = self.feed_in, self.feed_out
         return wanted + feed_forward(self.feed_norm(wanted), *(tensor for m in maps for tensor in (m.weight, m.bias)))
 
@@ -98,16 +99,16 @@ class _FeedForward(torch.autograd.Function):
         ctx: Any, inputs: Tensor, weight_in: Tensor, bias_in: Tensor, weight_out: Tensor, bias_out: Tensor
     ) -> Tensor:
         flat = inputs.flatten(0, -2)
-        hidden = torch.addmm(bias_in, flat, weight_in.t()).relu_()
+        hidden = map_rows(flat, weight_in, bias_in, relu=True)
         ctx.save_for_backward(flat, hidden, weight_in, weight_out)
-        return torch.addmm(bias_out, hidden, weight_out.t()).view(*inputs.shape[:-1], -1)
+        return map_rows(hidden, weight_out, bias_out).view(*inputs.shape[:-1], -1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_outputs: Tensor) -> tuple[Tensor, ...]:
         flat, hidden, weight_in, weight_out = ctx.saved_tensors
         d_flat = d_outputs.flatten(0, -2)
-        d_hidden = d_flat @ weight_out
+        d_hidden = map_rows(d_flat, weight_out.t())
         torch.ops.aten.threshold_backward.grad_input(d_hidden, hidden, 0, grad_input=d_hidden)
-        d_inputs = (d_hidden @ weight_in).view(*d_outputs.shape[:-1], -1)
+        d_inputs = map_rows(d_hidden, weight_in.t()).view(*d_outputs.shape[:-1], -1)
         return d_inputs, d_hidden.t() @ flat, d_hidden.sum(0), d_flat.t() @ hidden, d_flat.sum(0)

@@ -13,7 +13,7 @@ _BYTES = 4
 _INT32 = ir.IntType(32)
 _BITS = ir.IntType(LANES)
 BYTES_OF_SIGNS = LANES // 8
-"""What `store_positive` writes."""
+"""What `keep_positive` writes."""
 
 
 def _zero() -> ir.Constant:
@@ -29,15 +29,23 @@ def prefetch_address(builder: ir.IRBuilder, address: ir.Value) -> None:
     builder.call(function, [builder.inttoptr(address, byte), reading, nearness, data])
 
 
-@intrinsic
-def prefetch(typingctx, address):
-    """Ask for the cache line at an address, which need not be anybody's."""
+def emit_stream(builder: ir.IRBuilder, address: ir.Value, value: ir.Value) -> None:
+    """LLVM: write a vector to an address that is a multiple of its size, past the caches."""
+    store = builder.store(value, builder.inttoptr(address, VECTOR.as_pointer()), align=_BYTES * LANES)
+    store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(_INT32, 1)]))
 
-    def generate(context, builder, sig, args):
-        prefetch_address(builder, args[0])
-        return context.get_dummy_value()
 
-    return types.void(types.int64), generate
+def emit_positive(builder: ir.IRBuilder, address: ir.Value, value: ir.Value) -> ir.Value:
+    """LLVM: one bit per lane tells an address where a vector is positive or NaN; the vector with 0 elsewhere."""
+    positive = builder.fcmp_unordered(">", value, _zero())
+    builder.store(builder.bitcast(positive, _BITS), builder.inttoptr(address, _BITS.as_pointer()), align=1)
+    return builder.select(positive, value, _zero())
+
+
+def emit_where_positive(builder: ir.IRBuilder, address: ir.Value, value: ir.Value) -> ir.Value:
+    """LLVM: a vector where the bits that `emit_positive` left at an address are set, 0 elsewhere."""
+    bits = builder.load(builder.inttoptr(address, _BITS.as_pointer()), align=1)
+    return builder.select(builder.bitcast(bits, ir.VectorType(ir.IntType(1), LANES)), value, _zero())
 
 
 @intrinsic
@@ -63,39 +71,20 @@ def store_at(typingctx, address, value):
 
 
 @intrinsic
-def stream_at(typingctx, address, value):
-    """Write a vector to an address that is a multiple of its size, past the caches."""
+def keep_positive(typingctx, address, value):
+    """A vector with 0 where it is negative, NaN kept; one bit per lane tells an address where it is positive or NaN."""
 
     def generate(context, builder, sig, args):
-        address, value = args
-        store = builder.store(value, builder.inttoptr(address, VECTOR.as_pointer()), align=_BYTES * LANES)
-        store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(_INT32, 1)]))
-        return context.get_dummy_value()
+        return emit_positive(builder, *args)
 
-    return types.void(types.int64, vector), generate
-
-
-@intrinsic
-def store_positive(typingctx, address, value):
-    """Write one bit per lane to an address: whether it is positive or NaN."""
-
-    def generate(context, builder, sig, args):
-        address, value = args
-        bits = builder.bitcast(builder.fcmp_unordered(">", value, _zero()), _BITS)
-        builder.store(bits, builder.inttoptr(address, _BITS.as_pointer()), align=1)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, vector), generate
+    return vector(types.int64, vector), generate
 
 
 @intrinsic
 def where_positive(typingctx, address, value):
-    """A vector where the bits that `store_positive` left at an address are set, 0 elsewhere."""
+    """A vector where the bits that `keep_positive` left at an address are set, 0 elsewhere."""
 
     def generate(context, builder, sig, args):
-        address, value = args
-        bits = builder.load(builder.inttoptr(address, _BITS.as_pointer()), align=1)
-        lanes = builder.bitcast(bits, ir.VectorType(ir.IntType(1), LANES))
-        return builder.select(lanes, value, _zero())
+        return emit_where_positive(builder, *args)
 
     return vector(types.int64, vector), generate

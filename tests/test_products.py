@@ -1,0 +1,54 @@
+"""Linear maps by oneDNN against the plain ones in float64."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from rnnzoo.products import has_onednn, linear, map_rows
+
+
+def relative_error(value: Tensor, exact: Tensor) -> float:
+    return float(torch.linalg.vector_norm((value - exact).detach()) / torch.linalg.vector_norm(exact).clamp_min(1e-30))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    lead=st.lists(st.integers(1, 5), min_size=1, max_size=3),
+    width=st.integers(1, 40),
+    outputs=st.integers(1, 40),
+    with_bias=st.booleans(),
+    inputs_learn=st.booleans(),
+)
+def test_a_linear_map_and_its_gradients_are_the_plain_ones(
+    lead: list[int], width: int, outputs: int, with_bias: bool, inputs_learn: bool
+) -> None:
+    generator = torch.Generator().manual_seed(width + 41 * outputs)
+    inputs = torch.randn(*lead, width, generator=generator)
+    weight, bias = (torch.randn(*shape, generator=generator) for shape in ((outputs, width), (outputs,)))
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        given = [inputs.to(dtype, copy=True).requires_grad_(inputs_learn), weight.to(dtype, copy=True).requires_grad_()]
+        given += [bias.to(dtype, copy=True).requires_grad_()] if with_bias else []
+        assert has_onednn(*given) == (dtype == torch.float32)
+        answers = linear(*given)
+        loss = (answers * torch.arange(answers.numel(), dtype=dtype).view_as(answers).cos()).sum()
+        results.append([answers, *torch.autograd.grad(loss, [one for one in given if one.requires_grad])])
+    for value, exact in zip(*results, strict=True):
+        assert value.shape == exact.shape
+        assert relative_error(value.double(), exact) < 1e-5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_relu_may_follow_at_once(dtype: torch.dtype) -> None:
+    inputs, weight, bias = torch.randn(7, 5, dtype=dtype), torch.randn(3, 5, dtype=dtype), torch.randn(3, dtype=dtype)
+    expected = (inputs @ weight.t() + bias).relu()
+    assert torch.allclose(map_rows(inputs, weight, bias, relu=True), expected, atol=1e-5)
+
+
+def test_transposed_and_strided_operands_are_taken_as_they_are() -> None:
+    inputs, weight = torch.randn(40, 14)[::2, :7], torch.randn(7, 9).t()
+    assert torch.allclose(map_rows(inputs, weight), inputs @ weight.t(), atol=1e-5)
