@@ -94,11 +94,11 @@ def test_encoders_are_invariant_under_renumbering_and_under_nothing_else(name: s
 
 
 def test_the_pooled_last_layer_is_the_mean_of_the_whole_layer() -> None:
-    from rnnzoo.encoders.dwsnet import EquivariantLayer
+    from rnnzoo.encoders.dwsnet import PooledLayer
     from rnnzoo.encoders.edges import stack_channels, stack_tensors
 
     symmetry = symmetry_of(Network(3, 5, 2, 4))
-    layer = EquivariantLayer(symmetry, stack_channels(symmetry), 6).double()
+    layer = PooledLayer(symmetry, stack_channels(symmetry), 6).double()
     stacks = stack_tensors(symmetry, random_weights(symmetry.network, 2))
     passed = layer.connections.pool(stacks)
     terms = layer.connections.split_terms(layer._terms(passed.pools, layer.embedding()), layer._shared(passed.means))
@@ -114,11 +114,11 @@ def test_the_pooled_last_layer_is_the_mean_of_the_whole_layer() -> None:
 
 @pytest.mark.parametrize(("channels", "dtype", "tolerance"), [(6, torch.float64, 1e-12), (16, torch.float32, 1e-5)])
 def test_the_equivariant_layer_commutes_with_renumbering(channels: int, dtype: torch.dtype, tolerance: float) -> None:
-    from rnnzoo.encoders.dwsnet import EquivariantLayer
+    from rnnzoo.encoders.dwsnet import PooledLayer
     from rnnzoo.encoders.edges import stack_channels, stack_tensors
 
     symmetry = symmetry_of(Network(3, 5, 2, 4))
-    layer = EquivariantLayer(symmetry, stack_channels(symmetry), channels).to(dtype)
+    layer = PooledLayer(symmetry, stack_channels(symmetry), channels).to(dtype)
     weights = random_weights(symmetry.network, 2).to(dtype)
     orders = symmetry.random_permutations(2, np.random.default_rng(0))
 

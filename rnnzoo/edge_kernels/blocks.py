@@ -15,12 +15,14 @@ from numba.core import cgutils
 from numba.core.extending import intrinsic
 
 from rnnzoo.vector_kernels.gemm import MOST_ROWS, emit_multiply_add
-from rnnzoo.vector_kernels.pointers import emit_stream, prefetch_address
+from rnnzoo.vector_kernels.pointers import emit_stream
 from rnnzoo.vector_kernels.vectors import FLOAT, LANES, VECTOR
 
 _INT64 = ir.IntType(64)
 _BYTES = 4
 _NUMBERS_PER_SIGN_BYTE = 8
+WIDEST = max(MOST_ROWS) * LANES
+"""Columns that a block has at most."""
 
 Values = list[ir.Value]
 
@@ -64,30 +66,24 @@ class Block:
         """A vector added to one in memory."""
         self.store(address, self.builder.fadd(self.load(address), value))
 
-    def product(
-        self, sums: Values, a: ir.Value, depth: ir.Value, b: ir.Value, length: ir.Value, coming: ir.Value
-    ) -> Values:
-        """Sums + A B, with as many bytes as these rows of A have fetched from their place after `coming` on.
+    def product(self, sums: Values, a: ir.Value, depth: ir.Value, b: ir.Value, length: ir.Value) -> Values:
+        """Sums + A B.
 
         Args:
             sums: what is added to, all places.
             a, depth: address of A, all its rows, and how many numbers they have.
             b, length: address of B and the bytes of its rows.
-            coming: what A's address is when this work is done next.
         """
         builder = self.builder
-        stride, a_row = self.number(_BYTES * self.rows), builder.mul(depth, self.number(_BYTES))
-        skipped = builder.mul(self.row, a_row)
-        a, b = builder.add(a, skipped), builder.add(b, self.column)
+        skipped = builder.mul(self.row, builder.mul(depth, self.number(_BYTES)))
+        a, b = (builder.add(start, offset) for start, offset in ((a, skipped), (b, self.column)))
         a, b = (builder.inttoptr(address, FLOAT.as_pointer()) for address in (a, b))
-        coming, b_step = builder.add(coming, skipped), builder.sdiv(length, self.number(_BYTES))
-
-        def b_start(step: ir.Value) -> ir.Value:
-            prefetch_address(builder, builder.add(coming, builder.mul(step, stride)))
-            return builder.gep(b, [builder.mul(step, b_step)])
-
+        b_step = builder.sdiv(length, self.number(_BYTES))
         distances = [vector * LANES for vector in range(self.vectors)]
-        return emit_multiply_add(builder, sums, self.rows, distances, a, depth, self.number(1), depth, b_start)
+        return emit_multiply_add(
+            builder, sums, self.rows, distances, a, depth, self.number(1), depth,
+            lambda step: builder.gep(b, [builder.mul(step, b_step)]),
+        )  # fmt: skip
 
     def add_rows(self, total: ir.Value, values: Values) -> None:
         """The sum over the rows of the block added to a single row."""

@@ -1,11 +1,14 @@
 """What the kernels are told of a stack: a row of int64 with sizes, and the addresses and row lengths of its arrays.
 
+The second list is what they are told of a linear map from neurons to terms; the mean
+over a group counts as one neuron.
+
 Everything is float32 with a network's numbers in one piece, but for `POSITIVE`, which holds a bit per number. D, the
 channels of the updated edges, is the same for all stacks of a call, and so are the networks. Terms and pools are
 columns of wider arrays, hence the lengths of their rows, in numbers. An address of 0 says that there is no such array.
 
-Edges on their way from one layer to the next may also lie in `..._NEAR`, which has room for the few networks that are
-under way together, and so stays in the cache.
+Edges on their way from one layer to the next may also lie in `..._NEAR`, which has room for those of one network, and
+so stays in the cache.
 
 A vector of the networks, a bias, is a stack without senders: its terms alone are updated, and they are their own pool.
 """
@@ -39,6 +42,23 @@ from __future__ import annotations
     DIAGONAL_MEAN,
     D_EDGES,  # [M, receivers, senders, channels]
     D_EDGES_NEAR,  # written as well
-    D_WEIGHT,  # [M, channels, D]
+    D_WEIGHT,  # [parts, channels, D], the sum over the networks of each part
     FIELDS,
 ) = range(28)
+
+(
+    NEURONS,
+    FEATURES,
+    COLUMNS,
+    GIVEN,  # [M, neurons, features]
+    D_GIVEN,  # its gradient
+    MAP,  # forward [features, columns], back [columns, features]
+    D_MAP,  # [parts, features, columns], as D_WEIGHT
+    TERMS,  # [M, neurons, columns], back its gradient
+    START,  # [neurons, columns], what the terms start from; zero if there is none
+    ADDED,  # whether they start from what an earlier map has left
+    NEW_POOLS,  # [M, neurons, new features], to be averaged after the edges
+    NEW_FEATURES,
+    NEW_MEANS,  # [M, new features]
+    MAP_FIELDS,
+) = range(14)

@@ -1,4 +1,4 @@
-"""Compiled passes over a population of networks: every stack of one network, then of the next."""
+"""Compiled passes over a population of networks: all layers of one, every stack of each, then the next network."""
 
 from __future__ import annotations
 
@@ -7,54 +7,55 @@ from collections.abc import Callable
 from numba import njit
 
 from rnnzoo.edge_kernels.jobs import SENDERS
+from rnnzoo.edge_kernels.neurons import average_neurons, compare_neurons, map_neurons, map_neurons_back
 from rnnzoo.edge_kernels.sources import SOURCES
 from rnnzoo.edge_kernels.stack import retrace_matrix, retrace_vector, update_matrix, update_vector
 from rnnzoo.vector_kernels.vectors import address
-
-LINE_BYTES = 64
-
-
-@njit
-def _start(scratch):
-    """Address of the first whole cache line of an array."""
-    start = address(scratch, 0)
-    return start + (-start) % LINE_BYTES
 
 
 def _compile(sources: str) -> tuple[Callable, Callable]:
     """The two entry points, cached on disk under the digest of all kernel sources."""
 
     @njit(cache=True, nogil=True)
-    def update(jobs, columns, first, last, scratch):
-        """New edges and pools of networks `first` to `last`.
+    def update(jobs, maps, columns, first, last, part, scratch):
+        """All layers of networks `first` to `last`.
 
         Args:
-            jobs: int64 [stacks, FIELDS], see `jobs`.
+            jobs: int64 [layers, stacks, FIELDS], see `jobs`.
+            maps: int64 [layers, maps, MAP_FIELDS], likewise; what comes before the edges of a layer.
             columns: channels of the new edges, a multiple of 16.
             first, last: which networks.
-            scratch: float32, room for the new edges of two receivers and of three senders, and for a cache line.
+            part: the number of this part of the networks.
+            scratch: float32, room for the new edges of two receivers and of three senders, from a cache line on.
 
         """
         assert sources
-        tile = _start(scratch)
+        room = address(scratch, 0)
         for model in range(first, last):
-            for index in range(len(jobs)):
-                if jobs[index, SENDERS]:
-                    update_matrix(jobs[index], columns, model, 0, tile)
-                else:
-                    update_vector(jobs[index], columns, model)
+            for layer in range(len(jobs)):
+                map_neurons(maps[layer], model)
+                for index in range(jobs.shape[1]):
+                    if jobs[layer, index, SENDERS]:
+                        update_matrix(jobs[layer, index], columns, model, room)
+                    else:
+                        update_vector(jobs[layer, index], columns, model)
+                average_neurons(maps[layer], model)
 
     @njit(cache=True, nogil=True)
-    def retrace(jobs, columns, first, last, scratch):
+    def retrace(jobs, maps, columns, first, last, part, scratch):
         """Back through `update`, with the same arguments."""
         assert sources
-        tile = _start(scratch)
+        room = address(scratch, 0)
         for model in range(first, last):
-            for index in range(len(jobs)):
-                if jobs[index, SENDERS]:
-                    retrace_matrix(jobs[index], columns, model, 0, tile)
-                else:
-                    retrace_vector(jobs[index], columns, model)
+            for layer in range(len(jobs) - 1, -1, -1):
+                for index in range(jobs.shape[1]):
+                    if jobs[layer, index, SENDERS]:
+                        retrace_matrix(jobs[layer, index], columns, model, part, model > first, room)
+                    else:
+                        retrace_vector(jobs[layer, index], columns, model)
+                map_neurons_back(maps[layer], model)
+        for layer in range(len(jobs)):
+            compare_neurons(maps[layer], first, last, part)
 
     return update, retrace
 

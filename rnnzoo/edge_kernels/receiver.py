@@ -7,7 +7,7 @@ from typing import NamedTuple
 from llvmlite import ir
 
 from rnnzoo.edge_kernels.blocks import Block, over_blocks
-from rnnzoo.vector_kernels.pointers import emit_positive, emit_where_positive, prefetch_address
+from rnnzoo.vector_kernels.pointers import emit_positive, emit_where_positive
 
 
 class NewEdges(NamedTuple):
@@ -51,8 +51,7 @@ def _emit_new_edges(block: Block, *numbers: ir.Value) -> None:
         builder.fadd(block.load(block.at(told.sender, told.sender_row, place)), terms[place[1]])
         for place in block.places
     ]
-    coming = builder.add(told.edges, builder.mul(told.channels, block.number(4 * block.rows)))
-    sums = block.product(sums, told.edges, told.channels, told.weight, told.length, coming)
+    sums = block.product(sums, told.edges, told.channels, told.weight, told.length)
     values = [
         emit_positive(builder, block.at_signs(told.signs, told.length, place), value)
         for place, value in zip(block.places, sums, strict=True)
@@ -79,7 +78,6 @@ class Flow(NamedTuple):
     Args:
         length: of D numbers.
         given: gradient of the new edges themselves [senders, D].
-        ahead: how far behind what is read of it memory is fetched.
         sender_shares, receiver_share: gradients by way of the pools [senders, D] and [D].
         signs: what `new_edges` left.
         flow: gets the gradient before the ReLU [senders, D].
@@ -90,7 +88,6 @@ class Flow(NamedTuple):
 
     length: int
     given: int
-    ahead: int
     sender_shares: int
     receiver_share: int
     signs: int
@@ -112,7 +109,6 @@ def _emit_flow(block: Block, *numbers: ir.Value) -> None:
         added = []
         for place, value in zip(block.places, sums, strict=True):
             address = block.at(told.given, told.length, place)
-            prefetch_address(builder, builder.add(address, told.ahead))
             added.append(builder.fadd(block.load(address), value))
         inside = builder.block
     flows = [builder.phi(value.type) for value in sums]
@@ -137,7 +133,6 @@ class OldEdges(NamedTuple):
         weight: transposed, [D, channels].
         length: of as many numbers as there are channels.
         kept, near: get the gradient of the old edges [senders, channels], past the caches and as usual.
-        coming: memory to fetch, as much as the flow has.
 
     """
 
@@ -147,13 +142,12 @@ class OldEdges(NamedTuple):
     length: int
     kept: int
     near: int
-    coming: int
 
 
 def _emit_flow_to_edges(block: Block, *numbers: ir.Value) -> None:
     told = OldEdges(*numbers)  # type: ignore[arg-type]
     zeros = [block.zero for _ in block.places]
-    values = block.product(zeros, told.flow, told.columns, told.weight, told.length, told.coming)
+    values = block.product(zeros, told.flow, told.columns, told.weight, told.length)
     block.leave(values, told.length, told.kept, told.near)
 
 

@@ -99,22 +99,19 @@ def retrace_vector(job, columns, model):
 
 
 @njit
-def update_matrix(job, columns, model, slot, scratch):
+def update_matrix(job, columns, model, scratch):
     """New edges of a network, where they are kept, their signs and their pools.
 
     Args:
         job, columns, model: what `jobs` describes, D, and which network.
-        slot: its number among those that are under way together.
         scratch: address of room for two rows of D numbers.
 
     """
     receivers, senders, channels = job[RECEIVERS], job[SENDERS], job[CHANNELS]
     before, after = senders * channels, senders * columns
-    edges = _part(job, EDGES, model, receivers * before)
-    if job[EDGES_NEAR]:
-        edges = _part(job, EDGES_NEAR, slot, receivers * before)
+    edges = job[EDGES_NEAR] if job[EDGES_NEAR] else _part(job, EDGES, model, receivers * before)
     kept = _part(job, UPDATED, model, receivers * after)
-    near = _part(job, UPDATED_NEAR, slot, receivers * after)
+    near = job[UPDATED_NEAR]
     signs = job[POSITIVE] + _signs(model * receivers * after)
     receiver = _part(job, RECEIVER, model, receivers * job[RECEIVER_ROW])
     sender = _part(job, SENDER, model, senders * job[SENDER_ROW])
@@ -152,11 +149,13 @@ def update_matrix(job, columns, model, slot, scratch):
 
 
 @njit
-def retrace_matrix(job, columns, model, slot, scratch):
+def retrace_matrix(job, columns, model, part, begun, scratch):
     """Back through `update_matrix`: gradients of terms and weight, and of the edges where they are asked for.
 
     Args:
-        job, columns, model, slot: as there.
+        job, columns, model: as there.
+        part: which part the network belongs to.
+        begun: whether others of the part came before, to whose gradient of the weight is added.
         scratch: address of room for two times [senders, D] and three rows of D numbers.
 
     """
@@ -164,11 +163,9 @@ def retrace_matrix(job, columns, model, slot, scratch):
     before, after = senders * channels, senders * columns
     edges = _part(job, EDGES, model, receivers * before)
     kept = _part(job, D_EDGES, model, receivers * before)
-    near = _part(job, D_EDGES_NEAR, slot, receivers * before)
-    given = _part(job, UPDATED, model, receivers * after)
-    if job[UPDATED_NEAR]:
-        given = _part(job, UPDATED_NEAR, slot, receivers * after)
-    d_weight = _part(job, D_WEIGHT, model, channels * columns)
+    near = job[D_EDGES_NEAR]
+    given = job[UPDATED_NEAR] if job[UPDATED_NEAR] else _part(job, UPDATED, model, receivers * after)
+    d_weight = _part(job, D_WEIGHT, part, channels * columns)
     signs = job[POSITIVE] + _signs(model * receivers * after)
     d_receiver = _part(job, RECEIVER, model, receivers * job[RECEIVER_ROW])
     d_sender = _part(job, SENDER, model, senders * job[SENDER_ROW])
@@ -180,7 +177,8 @@ def retrace_matrix(job, columns, model, slot, scratch):
     saved = total + _BYTES * columns
     _clear(d_sender, job[SENDER_ROW], senders, columns)
     _clear(d_shared, columns, 1, columns)
-    _clear(d_weight, columns, channels, columns)
+    if not begun:
+        _clear(d_weight, columns, channels, columns)
     _shares_of_senders(job, columns, model, sender_shares)
     share = splat(np.float32(1.0 / senders))
     for row in range(receivers):
@@ -193,10 +191,8 @@ def retrace_matrix(job, columns, model, slot, scratch):
         if job[DIAGONAL_ROW]:
             _copy(own_shares, saved, columns)
             _add_flow_of_diagonal(job, columns, model, row, own_shares)
-        # Without the product behind it this is over too soon for the next row to arrive.
-        ahead = _BYTES * (columns * 8 if kept or near else after)
         told = Flow(
-            _BYTES * columns, given, ahead, sender_shares, receiver_share, signs, flow,
+            _BYTES * columns, given, sender_shares, receiver_share, signs, flow,
             d_sender, _BYTES * job[SENDER_ROW], total,
         )  # fmt: skip
         flow_of_gradients(senders, columns, told)
@@ -204,7 +200,7 @@ def retrace_matrix(job, columns, model, slot, scratch):
             _copy(saved, own_shares, columns)
         given += _BYTES * after if given else 0
         if kept or near:
-            told = OldEdges(flow, columns, job[WEIGHT], _BYTES * channels, kept, near, given)
+            told = OldEdges(flow, columns, job[WEIGHT], _BYTES * channels, kept, near)
             flow_to_edges(senders, channels, told)
             kept += _BYTES * before if kept else 0
             near += _BYTES * before if near else 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import accumulate
 from typing import ClassVar
 
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 
 from rnnzoo.encoders.connections import Connections, Passed
 from rnnzoo.encoders.edges import NodeEmbedding, key_of, stack_channels, stack_tensors, uniform
+from rnnzoo.encoders.fused_layers import LayerWeights, can_fuse_layers, fused_layers
 from rnnzoo.encoders.layers import mlp
 from rnnzoo.encoders.protocol import Context, Encoder, Rows
 from rnnzoo.products import linear
@@ -35,13 +38,16 @@ class DWSNetEncoder(Encoder):
         self.symmetry = symmetry_of(context.network)
         stacks = stack_channels(self.symmetry)
         before = [stacks] + [dict.fromkeys(stacks, channels)] * (layers - 1)
-        self.layers = nn.ModuleList(EquivariantLayer(self.symmetry, sizes, channels) for sizes in before[:-1])
-        self.last = EquivariantLayer(self.symmetry, before[-1], channels)
+        self.layers = EquivariantLayers(EquivariantLayer(self.symmetry, sizes, channels) for sizes in before[:-1])
+        self.last = PooledLayer(self.symmetry, before[-1], channels)
         self.mlp = mlp((len(stacks) * channels, hidden_size, context.z_size))
 
     def forward(self, rows: Rows) -> Tensor:
         """The embedding before normalisation, [M, z_size]."""
         passed = self.last.connections.pool(stack_tensors(self.symmetry, rows.weights))
+        learned = [layer.learned() for layer in self.layers]
+        if can_fuse_layers(learned, passed):
+            return self.mlp(self.last.pooled(fused_layers(self.last.connections, learned, passed)))
         for number, layer in enumerate(self.layers, start=1):
             passed = layer(passed, keep=number < len(self.layers))
         return self.mlp(self.last.pooled(passed.means))
@@ -78,28 +84,11 @@ class EquivariantLayer(nn.Module):
         terms = self._terms(passed.pools, self.embedding())
         return self.connections.update(passed.edges, weights, terms, self._shared(passed.means), keep)
 
-    def pooled(self, means: dict[str, Tensor]) -> Tensor:
-        """The mean of the layer's output over each stack, without forming the output: [M, stacks * channels_out].
-
-        Args:
-            means: of the pools of its input.
-        """
-        embeddings = {group: embedding.mean(0) for group, embedding in self.embedding().items()}
-        terms = {group: term[:, None] for group, term in self._terms(means, embeddings).items()}
-        split, outputs = self.connections.split_terms(terms, self._shared(means)), []
-        edges = self._means_of_edges(means)
-        for axes in self.connections.stacks:
-            mean = torch.cat([split[axes, axis] for axis in range(len(axes))], dim=1).sum(1)
-            outputs.append(mean + edges[axes] @ self.own[key_of(axes)] if axes in edges else mean)
-        return torch.cat(outputs, dim=-1)
-
-    def _means_of_edges(self, means: dict[str, Tensor]) -> dict[Axes, Tensor]:
-        """The mean over each matrix, [M, channels_in], which is among the means of the pools."""
-        found: dict[Axes, Tensor] = {}
-        for group, places in self.connections.pools.items():
-            parts = means[group].split([self.channels_in[axes] for axes, _ in places], dim=-1)
-            found |= {axes: part for (axes, which), part in zip(places, parts, strict=True) if which == 0}
-        return {axes: found[axes] for axes in self.connections.matrices}
+    def learned(self) -> LayerWeights:
+        """All that it has learned."""
+        own = {axes: self.own[key_of(axes)] for axes in self.connections.matrices}
+        neuron = {group: one.get_parameter("weight") for group, one in self.neuron.items()}
+        return LayerWeights(own, neuron, self.network.weight, self.network.bias, self.embedding())
 
     def _terms(self, summaries: dict[str, Tensor], embeddings: dict[str, Tensor]) -> dict[str, Tensor]:
         """The terms of every group, from summaries of its neurons and the embeddings of those that have one."""
@@ -110,3 +99,64 @@ class EquivariantLayer(nn.Module):
 
     def _shared(self, means: dict[str, Tensor]) -> Tensor:
         return self.network(torch.cat(list(means.values()), dim=-1))
+
+
+class PooledLayer(EquivariantLayer):
+    """An equivariant layer of whose output only the mean over each stack is wanted; takes the same arguments.
+
+    Layer and mean are both linear, so together they are one linear map of the means of what enters, whose weight is
+    put together from the layer's own at every call.
+    """
+
+    receiver_places: Tensor
+    sender_places: Tensor
+    own_places: Tensor
+
+    def __init__(self, symmetry: Symmetry, channels_in: dict[Axes, int], channels_out: int) -> None:
+        super().__init__(symmetry, channels_in, channels_out)
+        widths = {group: weight.shape[1] for group, weight in self.learned().neuron.items()}
+        starts = dict(zip(widths, accumulate(widths.values(), initial=0), strict=False))
+        places = torch.arange(self.network.weight.numel()).view_as(self.network.weight).split(channels_out)
+        for axis, name in enumerate(("receiver", "sender")):
+            parts = [
+                rows[:, starts[axes[axis]] :][:, : widths[axes[axis]]].flatten()
+                for rows, axes in zip(places, self.connections.stacks, strict=True)
+                if axis < len(axes)
+            ]
+            self.register_buffer(f"{name}_places", torch.cat(parts), persistent=False)
+        parts = []
+        for rows, axes in zip(places, self.connections.stacks, strict=True):
+            if len(axes) == 2:
+                pools = self.connections.pools[axes[0]]
+                before = sum(channels_in[other] for other, _ in pools[: pools.index((axes, 0))])
+                parts.append(rows[:, starts[axes[0]] + before :][:, : channels_in[axes]].t().flatten())
+        self.register_buffer("own_places", torch.cat(parts), persistent=False)
+
+    def pooled(self, means: dict[str, Tensor]) -> Tensor:
+        """The mean of the layer's output over each stack, [M, stacks * channels_out].
+
+        Args:
+            means: of the pools of its input.
+        """
+        connections, learned = self.connections, self.learned()
+        neuron = {group: learned.neuron[group].chunk(len(uses)) for group, uses in connections.terms.items()}
+        weight, bias = learned.network.flatten().clone(), list(learned.bias.chunk(len(connections.stacks)))
+        for axis, places in enumerate((self.receiver_places, self.sender_places)):
+            parts = []
+            for stack, axes in enumerate(connections.stacks):
+                if axis < len(axes):
+                    use = connections.terms[axes[axis]].index((axes, axis))
+                    parts.append(neuron[axes[axis]][use].flatten())
+                    if (embedding := learned.embeddings.get(axes[axis])) is not None:
+                        size = len(bias[stack])
+                        bias[stack] = bias[stack] + embedding[:, use * size : (use + 1) * size].mean(0)
+            weight.index_add_(0, places, torch.cat(parts))
+        weight.index_add_(0, self.own_places, torch.cat([learned.own[axes].flatten() for axes in connections.matrices]))
+        return linear(torch.cat(list(means.values()), dim=-1), weight.view_as(learned.network), torch.cat(bias))
+
+
+class EquivariantLayers(nn.ModuleList):
+    """A list of `EquivariantLayer`, known as such to type checkers."""
+
+    def __iter__(self) -> Iterator[EquivariantLayer]:
+        return super().__iter__()  # type: ignore[return-value]

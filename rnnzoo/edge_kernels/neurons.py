@@ -1,0 +1,102 @@
+"""From what is known of neurons to the terms of their edges, and back."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from rnnzoo.edge_kernels.jobs import (
+    ADDED,
+    COLUMNS,
+    D_GIVEN,
+    D_MAP,
+    FEATURES,
+    GIVEN,
+    MAP,
+    NEURONS,
+    NEW_FEATURES,
+    NEW_MEANS,
+    NEW_POOLS,
+    START,
+    TERMS,
+)
+from rnnzoo.vector_kernels.gemm import multiply_accumulate
+from rnnzoo.vector_kernels.pointers import load_at, store_at
+from rnnzoo.vector_kernels.vectors import LANES, splat
+
+_BYTES = 4
+
+
+@njit
+def map_neurons(maps, model):
+    """Terms of a network: a linear map of what is given, added to what they start from."""
+    for index in range(len(maps)):
+        told = maps[index]
+        neurons, features, columns = told[NEURONS], told[FEATURES], told[COLUMNS]
+        terms = told[TERMS] + _BYTES * model * neurons * columns
+        if not told[ADDED]:
+            _begin(told[START], terms, neurons * columns)
+        given = told[GIVEN] + _BYTES * model * neurons * features
+        multiply_accumulate(neurons, columns, features, terms, columns, given, features, 1, told[MAP], columns, True)
+
+
+@njit
+def map_neurons_back(maps, model):
+    """Gradient of what was given, from that of the terms, where it is asked for."""
+    for index in range(len(maps)):
+        told = maps[index]
+        neurons, features, columns = told[NEURONS], told[FEATURES], told[COLUMNS]
+        if told[D_GIVEN]:
+            terms = told[TERMS] + _BYTES * model * neurons * columns
+            d_given = told[D_GIVEN] + _BYTES * model * neurons * features
+            multiply_accumulate(
+                neurons, features, columns, d_given, features, terms, columns, 1, told[MAP], features, False
+            )
+
+
+@njit
+def compare_neurons(maps, first, last, part):
+    """Gradients of the maps, from what was given and the gradient of the terms, where they are asked for.
+
+    Args:
+        maps: see `jobs`.
+        first, last: which networks, all of one part.
+        part: its number.
+
+    """
+    for index in range(len(maps)):
+        told = maps[index]
+        neurons, features, columns = told[NEURONS], told[FEATURES], told[COLUMNS]
+        if told[D_MAP]:
+            terms = told[TERMS] + _BYTES * first * neurons * columns
+            given = told[GIVEN] + _BYTES * first * neurons * features
+            d_map = told[D_MAP] + _BYTES * part * features * columns
+            rows = (last - first) * neurons
+            multiply_accumulate(features, columns, rows, d_map, columns, given, 1, features, terms, columns, False)
+
+
+@njit
+def average_neurons(maps, model):
+    """The means of a network's new pools over the neurons of each group."""
+    for index in range(len(maps)):
+        told = maps[index]
+        if told[NEW_POOLS]:
+            neurons, features = told[NEURONS], told[NEW_FEATURES]
+            share = splat(np.float32(1.0 / neurons))
+            pools = told[NEW_POOLS] + _BYTES * model * neurons * features
+            means = told[NEW_MEANS] + _BYTES * model * features
+            for column in range(0, features, LANES):
+                total = splat(np.float32(0.0))
+                for neuron in range(neurons):
+                    total = total + load_at(pools + _BYTES * (neuron * features + column))
+                store_at(means + _BYTES * column, total * share)
+
+
+@njit
+def _begin(source, target, count):
+    """So many numbers, or zeros if there is no source."""
+    for at in range(0, count, LANES):
+        value = splat(np.float32(0.0))
+        if source:
+            value = load_at(source + _BYTES * at)
+        store_at(target + _BYTES * at, value)

@@ -1,0 +1,182 @@
+"""What the compiled passes over connections are told, and how they are run: see `rnnzoo.edge_kernels.jobs`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rnnzoo.symmetry import Axes
+from rnnzoo.threads import in_parts
+
+if TYPE_CHECKING:
+    from rnnzoo.encoders.connections import Connections
+
+LINE = 16
+"""Numbers in a cache line."""
+LEAST_WORK = 1 << 20
+"""Numbers of the new edges below which a second thread costs more than it saves."""
+PART = 8
+"""Networks whose gradients of weights are added up by one thread, however many threads there are."""
+
+
+class LayerJobs:
+    """The tables of one layer, with a hold on all the tensors that they tell the addresses of."""
+
+    def __init__(self, connections: Connections, sizes: Mapping[str, int], models: int, columns: int) -> None:
+        from rnnzoo.edge_kernels import jobs
+
+        self.fields, self.connections, self.models, self.columns = jobs, connections, models, columns
+        self.table = [[0] * jobs.FIELDS for _ in connections.stacks]
+        self.rows = {axes: row for row, axes in enumerate(connections.stacks)}
+        self.held: list[Tensor] = []
+        self.maps: list[list[int]] = []
+        for axes, row in self.rows.items():
+            for field, group in zip((jobs.RECEIVERS, jobs.SENDERS), axes, strict=False):
+                self.table[row][field] = sizes[group]
+
+    def new_shared(self) -> Tensor:
+        """Zeros [M, stacks * columns]."""
+        return torch.zeros(self.models, len(self.rows) * self.columns)
+
+    def of_stacks(self, field: int, tensors: Sequence[Tensor]) -> None:
+        """One tensor per stack."""
+        for row, tensor in enumerate(tensors):
+            self._set(row, field, tensor)
+
+    def of_matrices(self, field: int, tensors: Sequence[Tensor | None]) -> None:
+        """One tensor per matrix, or none of it; for the edges, which say how many channels there are, all."""
+        for axes, tensor in zip(self.connections.matrices, tensors, strict=False):
+            if tensor is not None:
+                self._set(self.rows[axes], field, tensor)
+                if field == self.fields.EDGES:
+                    self.table[self.rows[axes]][self.fields.CHANNELS] = tensor.shape[-1]
+
+    def of_terms(self, terms: Sequence[Tensor], shared: Tensor) -> None:
+        """Terms of every group, and those that all edges of a stack share."""
+        places = (self.fields.RECEIVER, self.fields.RECEIVER_ROW), (self.fields.SENDER, self.fields.SENDER_ROW)
+        self._in_columns(self.connections.terms, terms, places)
+        for row in range(len(self.table)):
+            self._set(row, self.fields.SHARED, shared, row)
+            self.table[row][self.fields.SHARED_ROW] = shared.shape[-1]
+
+    def of_pools(self, pools: Sequence[Tensor | None]) -> None:
+        """Pools of every group, where there are any."""
+        jobs = self.fields
+        places = (
+            (jobs.BY_RECEIVER, jobs.BY_RECEIVER_ROW),
+            (jobs.BY_SENDER, jobs.BY_SENDER_ROW),
+            (jobs.DIAGONAL, jobs.DIAGONAL_ROW),
+        )
+        self._in_columns(self.connections.pools, pools, places)
+
+    def of_means(self, means: Sequence[Tensor]) -> None:
+        """Gradients of the means of the pools of every group."""
+        jobs = self.fields
+        places = (
+            (jobs.RECEIVER_MEAN, jobs.BY_RECEIVER_ROW),
+            (jobs.SENDER_MEAN, jobs.BY_SENDER_ROW),
+            (jobs.DIAGONAL_MEAN, jobs.DIAGONAL_ROW),
+        )
+        self._in_columns(self.connections.pools, means, places)
+
+    def add_map(self, neurons: int, weight: Tensor, terms: Tensor, **others: Tensor | None) -> None:
+        """A linear map to terms.
+
+        Args:
+            neurons: of the group, or 1 for its mean.
+            weight: [features, columns], back [columns, features].
+            terms: [M, neurons, columns], back its gradient.
+            others: by names of `jobs` in small letters; without a word of `start` the terms are added to.
+        """
+        jobs, row = self.fields, [0] * self.fields.MAP_FIELDS
+        columns = terms.shape[-1]
+        row[jobs.NEURONS], row[jobs.FEATURES], row[jobs.COLUMNS] = neurons, weight.numel() // columns, columns
+        row[jobs.ADDED] = "start" not in others
+        for name, tensor in {"map": weight, "terms": terms, **others}.items():
+            if tensor is not None:
+                row[getattr(jobs, name.upper())] = tensor.data_ptr()
+                self.held.append(tensor)
+        if (pools := others.get("new_pools")) is not None:
+            row[jobs.NEW_FEATURES] = pools.shape[-1]
+        self.maps.append(row)
+
+    def _in_columns(
+        self,
+        users: Mapping[str, list[tuple[Axes, int]]],
+        tensors: Sequence[Tensor | None],
+        places: Sequence[tuple[int, int]],
+    ) -> None:
+        for uses, tensor in zip(users.values(), tensors, strict=True):
+            if tensor is None:
+                continue
+            for block, (axes, which) in enumerate(uses):
+                field, row_length = places[which]
+                self._set(self.rows[axes], field, tensor, block)
+                self.table[self.rows[axes]][row_length] = tensor.shape[-1]
+
+    def _set(self, row: int, field: int, tensor: Tensor, block: int = 0) -> None:
+        self.held.append(tensor)
+        self.table[row][field] = tensor.data_ptr() + block * self.columns * tensor.element_size()
+
+
+def run_layers(kernel: Callable[..., object], layers: Sequence[LayerJobs], forward: bool) -> None:
+    """Let a kernel go through all layers of all networks, which are split among PyTorch's threads.
+
+    Edges on their way from one layer to the next lie in memory that each thread uses again for its next networks.
+    """
+    jobs, first = layers[0].fields, layers[0]
+    table = np.array([layer.table for layer in layers], dtype=np.int64)
+    maps = np.zeros((len(layers), len(first.maps), jobs.MAP_FIELDS), dtype=np.int64)
+    if first.maps:
+        maps[:] = [layer.maps for layer in layers]
+    models, columns = first.models, first.columns
+    receivers, senders = table[0, :, jobs.RECEIVERS], table[0, :, jobs.SENDERS]
+    work = len(layers) * models * columns * int(receivers @ senders)
+
+    def do(start: int, end: int) -> None:
+        own, scratch = table.copy(), _lines((2 * int(senders.max()) + 3) * columns)
+        near = _pass_on(own, columns, forward)
+        kernel(own, maps, columns, start, end, start // PART, scratch)
+        del near
+
+    parts = [(start, min(start + PART, models)) for start in range(0, models, PART)]
+    if work < 2 * LEAST_WORK:
+        for part in parts:
+            do(*part)
+    else:
+        in_parts(parts, do)
+
+
+def _pass_on(table: NDArray[np.int64], columns: int, forward: bool) -> list[NDArray[np.float32]]:
+    """Let each layer find near what the one before, or back the one behind, leaves there; the memory for that."""
+    from rnnzoo.edge_kernels import jobs
+    from rnnzoo.edge_kernels.blocks import WIDEST
+
+    layers = len(table)
+    sizes = table[0, :, jobs.RECEIVERS] * table[0, :, jobs.SENDERS] * columns
+    starts = np.concatenate([[0], sizes.cumsum()[:-1]]) * 4
+    # New edges may take the place of the old ones if all columns of a block come at once; gradients always may.
+    near = [_lines(int(sizes.sum())) for _ in range(1 if columns <= WIDEST or not forward else 2)]
+    written, read = (jobs.UPDATED_NEAR, jobs.EDGES_NEAR) if forward else (jobs.D_EDGES_NEAR, jobs.UPDATED_NEAR)
+    for step in range(layers - 1):
+        layer, following = (step, step + 1) if forward else (layers - 1 - step, layers - 2 - step)
+        addresses = np.where(sizes > 0, near[step % len(near)].ctypes.data + starts, 0)
+        table[layer, :, written] = table[following, :, read] = addresses
+    return near
+
+
+def parts_of(models: int) -> int:
+    """Into how many parts `run_layers` divides so many networks."""
+    return -(-models // PART)
+
+
+def _lines(count: int) -> NDArray[np.float32]:
+    """Room for so many numbers that begins with a cache line."""
+    room = np.empty(count + LINE, dtype=np.float32)
+    start = -room.ctypes.data // room.itemsize % LINE
+    return room[start : start + count]
