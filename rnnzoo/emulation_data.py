@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import torch
@@ -106,9 +107,16 @@ class EmulationData:
     def _dense(self, recorded: Tensor) -> Tensor:
         """Recorded inputs [N, ...] as the networks saw them, float32 [N, positions, input_size]."""
         if self.kind == "formal-languages":
-            return torch.nn.functional.one_hot(recorded.long(), self.network.input_size).float()
-        tiles = torch.from_numpy(pixel_values()).to(recorded.device)[recorded.long()]
+            tokens = torch.arange(self.network.input_size, dtype=recorded.dtype, device=recorded.device)
+            return (recorded[..., None] == tokens).float()
+        tiles = _pixel_values(recorded.device)[recorded.long()]
         return torch.nn.functional.pad(tiles, (0, 0, 1, 0))
+
+
+@cache
+def _pixel_values(device: torch.device) -> Tensor:
+    """What a network sees for each pixel intensity, float32 [256], brought to a device once."""
+    return torch.from_numpy(pixel_values()).to(device)
 
 
 def load_data(zoo: Zoo, rollouts: int | None = None) -> EmulationData:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -119,7 +119,8 @@ class _SourceTables(NamedTuple):
     factors: Tensor
 
 
-@lru_cache
+# Unbounded, since a captured training step goes on reading the tables.
+@cache
 def _source_tables(symmetry: Symmetry, device: torch.device) -> _SourceTables:
     first, starts = 0, {}
     for group in symmetry.groups:
