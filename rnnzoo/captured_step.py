@@ -98,7 +98,11 @@ class CudaRecorder:
         current = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
-            waits = _waits_for_device(work) if watched else work()
+            if watched:
+                waits = _waits_for_device(work)
+            else:
+                waits = 0
+                work()
         current.wait_stream(self._stream)
         return f"it makes the host wait for the device, {waits} times in a step" if waits else None
 

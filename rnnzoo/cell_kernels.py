@@ -59,6 +59,7 @@ def retreat(
     squashed,
     d_output,
     d_cell,
+    d_before,
     d_gates,
     gates_model,
     gates_row,
@@ -70,6 +71,8 @@ def retreat(
     d_output_row,
     d_cell_model,
     d_cell_row,
+    d_before_model,
+    d_before_row,
     d_gates_model,
     d_gates_row,
     count,
@@ -77,7 +80,7 @@ def retreat(
     hidden: tl.constexpr,
     block: tl.constexpr,
 ):
-    """Gradient of the gate inputs; d_cell turns from the new cell's into that of the one before; grid as above."""
+    """Gradients of the gate inputs and of the cell before, which may overwrite d_cell; grid as above."""
     at = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
     inside = at < count
     unit, row = at % hidden, at // hidden % rows
@@ -90,12 +93,12 @@ def retreat(
     before = tl.load(cell + model * cell_model + row * cell_row + unit, mask=inside, other=0.0)
     flat = tl.load(squashed + model * squashed_model + row * squashed_row + unit, mask=inside, other=0.0)
     by_output = tl.load(d_output + model * d_output_model + row * d_output_row + unit, mask=inside, other=0.0)
-    flow = d_cell + model * d_cell_model + row * d_cell_row + unit
-    by_cell = tl.load(flow, mask=inside, other=0.0) + by_output * leave * (1 - flat * flat)
+    by_cell = tl.load(d_cell + model * d_cell_model + row * d_cell_row + unit, mask=inside, other=0.0)
+    by_cell += by_output * leave * (1 - flat * flat)
     d_gate = d_gates + model * d_gates_model + row * d_gates_row + unit
     tl.store(d_gate, enter * (1 - enter) * candidate * by_cell, mask=inside)
     tl.store(d_gate + hidden, forget * (1 - forget) * before * by_cell, mask=inside)
     # Half the slope of tanh, since the gate input is doubled.
     tl.store(d_gate + 2 * hidden, 0.5 * enter * (1 - candidate * candidate) * by_cell, mask=inside)
     tl.store(d_gate + 3 * hidden, leave * (1 - leave) * flat * by_output, mask=inside)
-    tl.store(flow, by_cell * forget, mask=inside)
+    tl.store(d_before + model * d_before_model + row * d_before_row + unit, by_cell * forget, mask=inside)

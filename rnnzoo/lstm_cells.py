@@ -26,20 +26,29 @@ def advance(gates: Tensor, cell: Tensor, new_cell: Tensor, squashed: Tensor, out
         advance_by_pytorch(gates, cell, new_cell, squashed, output)
 
 
-def retreat(gates: Tensor, cell: Tensor, squashed: Tensor, d_output: Tensor, d_cell: Tensor, d_gates: Tensor) -> None:
-    """The gradient of the gate inputs; d_cell holds the gradient of the new cell and ends as that of the one before.
+def retreat(
+    gates: Tensor,
+    cell: Tensor,
+    squashed: Tensor,
+    d_output: Tensor,
+    d_cell: Tensor,
+    d_before: Tensor,
+    d_gates: Tensor,
+) -> None:
+    """The gradients of the gate inputs and of the cell before.
 
     Args:
         gates, squashed: as `advance` left them, [..., 4H] and [..., H].
         cell: the cell before, [..., H].
         d_output: gradient of the output, [..., H].
         d_cell: gradient of the new cell by way of later steps, [..., H].
-        d_gates: where the result goes, [..., 4H].
+        d_before: where the gradient of the cell before goes, [..., H]; it may be `d_cell` itself.
+        d_gates: where the gradient of the gate inputs goes, [..., 4H].
     """
     if _in_one_launch(gates):
-        _launch("retreat", (gates, cell, squashed, d_output, d_cell, d_gates))
+        _launch("retreat", (gates, cell, squashed, d_output, d_cell, d_before, d_gates))
     else:
-        retreat_by_pytorch(gates, cell, squashed, d_output, d_cell, d_gates)
+        retreat_by_pytorch(gates, cell, squashed, d_output, d_cell, d_before, d_gates)
 
 
 def advance_by_pytorch(gates: Tensor, cell: Tensor, new_cell: Tensor, squashed: Tensor, output: Tensor) -> None:
@@ -53,21 +62,27 @@ def advance_by_pytorch(gates: Tensor, cell: Tensor, new_cell: Tensor, squashed: 
 
 
 def retreat_by_pytorch(
-    gates: Tensor, cell: Tensor, squashed: Tensor, d_output: Tensor, d_cell: Tensor, d_gates: Tensor
+    gates: Tensor,
+    cell: Tensor,
+    squashed: Tensor,
+    d_output: Tensor,
+    d_cell: Tensor,
+    d_before: Tensor,
+    d_gates: Tensor,
 ) -> None:
     """`retreat` on any device and in any precision."""
     enter, forget, candidate, leave = gates.chunk(len(GATES), dim=-1)
     by_output = d_output * leave
-    d_cell.add_(by_output).addcmul_(by_output.mul_(squashed), squashed, value=-1)
+    flow = torch.add(d_cell, by_output, out=d_before).addcmul_(by_output.mul_(squashed), squashed, value=-1)
     torch.addcmul(gates, gates, gates, value=-1, out=d_gates)
     d_enter, d_forget, d_candidate, d_leave = d_gates.chunk(len(GATES), dim=-1)
-    d_enter.mul_(candidate).mul_(d_cell)
-    d_forget.mul_(cell).mul_(d_cell)
+    d_enter.mul_(candidate).mul_(flow)
+    d_forget.mul_(cell).mul_(flow)
     d_leave.mul_(squashed).mul_(d_output)
     # Half the slope of tanh, since the gate input is doubled.
-    half = (d_cell * enter).mul_(0.5)
+    half = (flow * enter).mul_(0.5)
     torch.addcmul(half, half * candidate, candidate, value=-1, out=d_candidate)
-    d_cell.mul_(forget)
+    flow.mul_(forget)
 
 
 def launch_arguments(tensors: tuple[Tensor, ...]) -> tuple[list[Tensor | int], dict[str, int]]:

@@ -166,8 +166,8 @@ class _Step(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, d_output: Tensor, d_cell: Tensor) -> tuple[Tensor | None, ...]:
         inputs, output, cell, by_input, recurrent, gates, squashed = ctx.saved_tensors
-        d_gates, d_before = torch.empty_like(gates), d_cell.clone(memory_format=torch.contiguous_format)
-        retreat(gates, cell, squashed, d_output.contiguous(), d_before, d_gates)
+        d_gates, d_before = torch.empty_like(gates), torch.empty_like(cell)
+        retreat(gates, cell, squashed, d_output.contiguous(), d_cell.contiguous(), d_before, d_gates)
         if ctx.gradients is not None:
             ctx.gradients.record(inputs, output, d_gates)
         d_inputs = torch.matmul(d_gates, by_input.mT) if ctx.needs_input_grad[0] else None
@@ -209,7 +209,7 @@ class _Sequence(torch.autograd.Function):
         for total, gate, squash, d_gate, before in reversed(list(each)):
             if d_next is not None:
                 torch.baddbmm(total, d_next, to_output, out=total)
-            retreat(gate, before, squash, total, d_cell, d_gate)
+            retreat(gate, before, squash, total, d_cell, d_cell, d_gate)
             d_next = d_gate
         d_inputs = torch.bmm(d_gates.flatten(1, 2), by_input.mT)
         if ctx.shared:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -92,58 +92,22 @@ class Symmetry:
                 original. Groups left out stay as they are.
         """
         first = next(iter(permutations.values()))
-        tables = _source_tables(self, first.device)
-        orders = torch.cat([permutations.get(group.name, _identity(group, first)) for group in self.groups], dim=1)
-        by_receiver, by_sender = (
-            orders.index_select(1, tables.units[axis]).mul_(tables.factors[axis]) for axis in (0, 1)
-        )
-        return by_receiver.add_(by_sender).add_(tables.base)
+        models, device = len(first), first.device
+        parts = []
+        for parameter, tensor in zip(self.network.parameters(), self.tensors, strict=True):
+            index = torch.arange(tensor.channels, device=device).expand(models, -1)
+            for axis in tensor.axes:
+                size = self.group(axis).size
+                order = permutations.get(axis)
+                order = torch.arange(size, device=device).expand(models, -1) if order is None else order
+                index = index[..., None] * size + order.reshape(models, *[1] * (index.ndim - 1), size)
+            parts.append(parameter.offset + index.reshape(models, -1))
+        return torch.cat(parts, dim=1)
 
     def permute(self, weights: Tensor, permutations: Mapping[str, Tensor]) -> Tensor:
         """The same functions with their units renumbered, each model in its own way: flat weights [models, P]."""
         moved = {name: order.to(weights.device) for name, order in permutations.items()}
         return weights.gather(1, self.source_index(moved).expand(len(weights), -1))
-
-
-class _SourceTables(NamedTuple):
-    """Where values of renumbered weights come from: `base` plus, per axis, `factors` times the order of `units`.
-
-    Args:
-        base: int64 [P].
-        units: int64 [2, P], numbers among the units of all groups, of receiver and sender.
-        factors: int64 [2, P], 0 where a tensor has no such axis.
-    """
-
-    base: Tensor
-    units: Tensor
-    factors: Tensor
-
-
-# Unbounded, since a captured training step goes on reading the tables.
-@cache
-def _source_tables(symmetry: Symmetry, device: torch.device) -> _SourceTables:
-    first, starts = 0, {}
-    for group in symmetry.groups:
-        starts[group.name] = first
-        first += group.size
-    parts: list[list[Tensor]] = [[], [], []]
-    for parameter, tensor in zip(symmetry.network.parameters(), symmetry.tensors, strict=True):
-        shape = symmetry.shape(tensor)
-        base = parameter.offset + torch.arange(shape[0]) * math.prod(shape[1:])
-        units, factors = torch.zeros(2, *shape, dtype=torch.int64), torch.zeros(2, *shape, dtype=torch.int64)
-        for axis, name in enumerate(tensor.axes):
-            numbers = starts[name] + torch.arange(shape[axis + 1])
-            units[axis] = numbers.view(-1, *[1] * (len(tensor.axes) - axis - 1))
-            factors[axis] = math.prod(shape[axis + 2 :])
-        parts[0].append(base.view(-1, *[1] * len(tensor.axes)).expand(shape).flatten())
-        parts[1].append(units.flatten(1))
-        parts[2].append(factors.flatten(1))
-    return _SourceTables(*(torch.cat(part, dim=-1).to(device) for part in parts))
-
-
-def _identity(group: Group, like: Tensor) -> Tensor:
-    """The order [models, size] that leaves a group as it is."""
-    return torch.arange(group.size, device=like.device).expand(len(like), -1)
 
 
 @lru_cache

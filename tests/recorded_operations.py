@@ -66,7 +66,7 @@ def is_view(func: Any) -> bool:
 
 @contextmanager
 def nothing_of_the_host() -> Iterator[Watch]:
-    """Watch operations, with everything forbidden that moves numbers between host and device past PyTorch's dispatch."""
+    """Watch operations, with all forbidden that moves numbers to or from the host past PyTorch's dispatch."""
 
     def forbidden(*_: Any, **__: Any) -> Any:
         raise AssertionError("numbers move between host and device")

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,7 +24,6 @@ from rnnzoo.network import Network
 from rnnzoo.step_queue import _Place
 from rnnzoo.training_step import TrainingStep
 
-ROOT = Path(__file__).parent.parent
 CONFIG = replace(PROFILES["quick"], steps=12, rows_per_step=3, rollouts_per_row=2, hidden_size=8)
 SETTINGS = {
     "transformer": {"width": 8, "layers": 2, "heads": 2, "feed_forward": 8},
