@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections.abc import Callable
 from typing import Protocol
@@ -112,6 +113,8 @@ class CudaRecorder:
         Raises:
             RuntimeError: it does what a graph cannot hold.
         """
+        # What is collected during a capture may free memory of the device, which breaks it.
+        gc.collect()
         graph = torch.cuda.CUDAGraph()
         # The outer context brings the stream of the caller back where the capture fails.
         with torch.cuda.stream(self._stream), torch.cuda.graph(graph, stream=self._stream):

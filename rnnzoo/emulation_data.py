@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,7 +15,9 @@ from rnnzoo.digits import pixel_values
 from rnnzoo.encoders.protocol import Context, InputSpace, Rows
 from rnnzoo.errors import UsageError
 from rnnzoo.network import Network
-from rnnzoo.zoo import Zoo
+
+if TYPE_CHECKING:
+    from rnnzoo.zoo import Zoo
 
 PROBE_LENGTHS = {"formal-languages": 22, "smnist": 50}
 EXAMPLES = 64

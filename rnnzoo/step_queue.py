@@ -49,7 +49,11 @@ class StepQueue:
         else:
             host = torch.device("cpu")
             self._places = [
-                _Place(step.new_numbers(host, pinned=True), torch.zeros(2, pin_memory=True), torch.cuda.Event())
+                _Place(
+                    step.new_numbers(host, pinned=True),
+                    torch.zeros(2, pin_memory=True),
+                    torch.cuda.Event(blocking=True),
+                )
                 for _ in range(STEPS_AHEAD)
             ]
         self._under_way: deque[_Place] = deque()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -241,6 +243,14 @@ def test_an_answer_that_is_not_finite_is_told_late_but_never_saved(
     with pytest.raises(RnnzooError, match=message):
         training.save(tmp_path / "run.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_training_needs_no_more_than_torch_and_numpy() -> None:
+    """So that a GPU can be measured on a machine that has little else."""
+    others = "h5py", "click", "safetensors", "numba", "triton", "rich", "yaml"
+    blocked = f"import sys; sys.modules.update(dict.fromkeys({others}))"
+    done = subprocess.run([sys.executable, "-c", f"{blocked}; import rnnzoo.emulation"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_only_cuda_devices_capture() -> None:
