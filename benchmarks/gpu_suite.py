@@ -1,4 +1,4 @@
-"""Everything worth knowing of the CUDA engine on one machine, in one command and a bounded time.
+"""Everything worth knowing of the CUDA engine and of emulation on one GPU, in one command and a bounded time.
 
     python benchmarks/gpu_suite.py [--quick] [--seconds 520] [--out benchmarks/results] [--interpret]
 
@@ -23,6 +23,7 @@ from typing import Any
 
 BENCHMARKS = Path(__file__).resolve().parent
 PRECISIONS = ["tf32x3", "ieee", "tf32"]
+EMULATION = ("emulation", "emulation, seeds at once")
 
 
 def main() -> None:
@@ -64,6 +65,7 @@ def sections(arguments: argparse.Namespace, end: float) -> list[tuple[str, Calla
 
     make_importable()
     import gpu_checks
+    import gpu_emulation
     import gpu_timing
     from populations import images, languages
 
@@ -92,8 +94,13 @@ def sections(arguments: argparse.Namespace, end: float) -> list[tuple[str, Calla
         ("original way", lambda: gpu_timing.original_way(device, makers, 2 if toy else 100)),
         ("throughput", lambda: gpu_timing.throughput(device, makers, sizes, PRECISIONS[: 1 if toy else None], budget)),
         ("phases", lambda: gpu_timing.phases(device, makers, models, KernelOptions(), 1 if toy else 9)),
+        (
+            "emulation",
+            lambda: gpu_emulation.steps_of_encoders(device, toy, budget, time.monotonic() + min(60.0, left())),
+        ),
     ]
     if not toy:
+        plan.append(("emulation, seeds at once", lambda: gpu_emulation.seeds_at_once(device, budget)))
         plan.append(("kernels", lambda: gpu_timing.kernel_profile(device, makers, models)))
     if not arguments.quick:
         zoo = makers["formal-languages"](models, steps=1 if toy else 20_000)
@@ -148,7 +155,7 @@ def environment(device: str) -> dict[str, Any]:
 
 def print_table(results: dict[str, Any]) -> None:
     """The short of it."""
-    for name in ("environment", "draws", "gradients", "training", "inference", "phases", "kernels"):
+    for name in ("environment", "draws", "gradients", "training", "inference", "phases", "kernels", *EMULATION):
         print(f"\n{name}")
         result = results.get(name, {})
         rows = result.get("result", result)

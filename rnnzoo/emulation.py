@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +13,41 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rnnzoo.atomic import atomic_path
+from rnnzoo.captured_step import CapturedStep, CudaRecorder
 from rnnzoo.divergences import DIVERGENCES
 from rnnzoo.emulation_config import EmulationConfig
 from rnnzoo.emulation_data import EmulationData
 from rnnzoo.emulator import Emulator
 from rnnzoo.encoders import Context, Encoder, Rows, build_encoder, encode, prepare
-from rnnzoo.errors import RnnzooError, UsageError
-from rnnzoo.symmetry import symmetry_of
+from rnnzoo.encoders.protocol import not_finite
+from rnnzoo.errors import UsageError
+from rnnzoo.step_queue import StepQueue
+from rnnzoo.training_file import read_training, write_training
+from rnnzoo.training_step import StepNumbers, TrainingStep
 
 
 class EmulationTraining:
     """One run: an encoder, an emulator, their optimizers, and how many updates they have had.
 
     Which rows, rollouts and renumberings an update uses is a pure function of seed and step, so a resumed run goes on
-    exactly as one that was never stopped.
+    exactly as one that was never stopped. On a CUDA device the host runs ahead of the device by some updates, and what
+    the device does in an update is captured as a graph.
+
+    Args:
+        data: rows to learn from.
+        encoder_name: a name or "module:Class".
+        config: every other choice.
+        seed: of the weights and of all batches.
+        device: where to train.
+        encoder_settings: keyword arguments of the encoder.
+        capture: whether to capture the update; None captures on a CUDA device, unless the encoder's class says no.
 
     Attributes:
-        step: updates done so far.
+        step: updates started so far; outside of `run` all of them are done.
         losses: training loss of every update since the run was started or resumed.
+
+    Raises:
+        UsageError: `capture` where the device is not CUDA.
     """
 
     def __init__(
@@ -42,6 +58,7 @@ class EmulationTraining:
         seed: int = 0,
         device: str = "cpu",
         encoder_settings: dict[str, Any] | None = None,
+        capture: bool | None = None,
     ) -> None:
         self.config, self.seed, self.device = config, seed, torch.device(device)
         self.encoder_name, self.encoder_settings = encoder_name, dict(encoder_settings or {})
@@ -53,19 +70,22 @@ class EmulationTraining:
         )
         self.encoder.to(device)
         self.emulator.to(device)
-        self.rows = prepare(self.encoder, self.data.networks)
-        self.symmetry = symmetry_of(data.network)
-        # An encoder may have nothing to learn, such as a fixed projection; then it has no optimizer.
-        betas = (0.9, config.second_moment_decay)
-        self.optimizers = {
-            name: torch.optim.AdamW(part.parameters(), betas=betas, weight_decay=config.weight_decay, fused=True)
-            for name, part in self._parts.items()
-            if list(part.parameters())
-        }
+        networks = prepare(self.encoder, self.data.networks)
+        on_cuda = self.device.type == "cuda"
+        self.device_part = TrainingStep(
+            self.encoder, self.emulator, self.data, networks, config, checked_at_once=self.device.type == "cpu"
+        )
+        if capture and not on_cuda:
+            raise UsageError(f"A training step on the device {device!r} cannot be captured: leave capture out.")
+        self.captured: CapturedStep | None = None
+        if on_cuda and (self.encoder.captured_in_training if capture is None else capture):
+            self.captured = CapturedStep(self.device_part, CudaRecorder(self.device), type(self.encoder).__name__)
+        self._queue = StepQueue(self.device_part)
 
     @property
-    def _parts(self) -> dict[str, torch.nn.Module]:
-        return {"encoder": self.encoder, "emulator": self.emulator}
+    def optimizers(self) -> dict[str, torch.optim.AdamW]:
+        """Those of encoder and emulator, by name, of the parts that have anything to learn."""
+        return self.device_part.optimizers
 
     def run(self, until: int | None = None, on_step: Callable[[int, float], None] | None = None) -> None:
         """Train up to a number of updates.
@@ -75,62 +95,74 @@ class EmulationTraining:
             on_step: called after each update with the number of updates done and the loss.
 
         Raises:
-            RnnzooError: the encoder's answer has the wrong shape or is not finite.
+            RnnzooError: the encoder's answer has the wrong shape or is not finite. An accelerator may have begun up to
+            `rnnzoo.step_queue.STEPS_AHEAD` updates more by then.
         """
         self.encoder.train()
         while self.step < (self.config.steps if until is None else until):
-            loss = self.update()
-            self.losses.append(loss)
-            if on_step:
-                on_step(self.step, loss)
+            if self._queue.full:
+                self._finish_oldest(on_step)
+            self._start()
+        self._finish_all(on_step)
 
     def update(self) -> float:
-        """One optimizer update of encoder and emulator; the training loss before it."""
-        batch, inputs, targets = self.draw(self.step)
-        z = encode(self.encoder, batch, self.config.z_size)
-        estimates = self.emulator(z.repeat_interleave(self.config.rollouts_per_row, dim=0), inputs)
-        loss = DIVERGENCES[self.config.loss](targets, estimates).mean()
-        for optimizer in self.optimizers.values():
-            optimizer.zero_grad()
-        loss.backward()
-        for optimizer in self.optimizers.values():
-            group = optimizer.param_groups[0]
-            group["lr"] = self.config.learning_rate_at(self.step)
-            torch.nn.utils.clip_grad_norm_(group["params"], self.config.clip_norm)
-            optimizer.step()
-        self.step += 1
-        return float(loss.detach())
+        """One optimizer update of encoder and emulator; the training loss before it.
+
+        Raises:
+            RnnzooError: as `run`.
+        """
+        self._finish_all()
+        self._start()
+        self._finish_all()
+        return self.losses[-1]
 
     def draw(self, step: int) -> tuple[Rows, Tensor, Tensor]:
         """The networks, inputs and targets of an update: a pure function of seed and step."""
-        config = self.config
+        numbers = self.device_part.new_numbers(torch.device("cpu"))
+        self._fill(numbers, step)
+        self.device_part.numbers.copy_from(numbers)
+        return self.device_part.batch()
+
+    def _start(self) -> None:
+        """Give the device the next update."""
+        work = self.captured or self.device_part
+        self._queue.start(partial(self._fill, step=self.step), work)
+        self.step += 1
+
+    def _finish_oldest(self, on_step: Callable[[int, float], None] | None = None) -> None:
+        """Wait for the oldest update under way and tell its loss."""
+        outcome = self._queue.wait()
+        if outcome.unsound:
+            # It stays in the queue, so that what it made of the weights is not saved either.
+            raise not_finite(self.encoder, outcome.unsound, len(self.device_part.numbers.rows))
+        done = self.step - len(self._queue) + 1
+        self._queue.drop()
+        self.losses.append(outcome.loss)
+        if on_step:
+            on_step(done, outcome.loss)
+
+    def _finish_all(self, on_step: Callable[[int, float], None] | None = None) -> None:
+        while len(self._queue):
+            self._finish_oldest(on_step)
+
+    def _fill(self, numbers: StepNumbers, step: int) -> None:
+        """Set the numbers of an update: a pure function of seed and step."""
         generator = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 0, step + 1]))
-        count = min(config.rows_per_step, len(self.data))
-        rows = torch.from_numpy(generator.permutation(len(self.data))[:count]).to(self.device)
-        rollouts = torch.from_numpy(generator.integers(self.data.rollouts, size=count * config.rollouts_per_row))
-        inputs, targets = self.data.batch(rows.repeat_interleave(config.rollouts_per_row), rollouts.to(self.device))
-        batch = self.rows.take(rows)
-        if self.encoder.permuted_in_training:
-            batch.weights = self.symmetry.permute(batch.weights, self.symmetry.random_permutations(count, generator))
-        return batch, inputs, targets
+        rows = generator.permutation(len(self.data))[: len(numbers.rows)]
+        rollouts = generator.integers(self.data.rollouts, size=len(numbers.rollouts))
+        permuted = self.encoder.permuted_in_training
+        symmetry = self.device_part.symmetry
+        orders = symmetry.random_permutations(len(numbers.rows), generator) if permuted else {}
+        numbers.fill(rows, rollouts, orders, self.config.learning_rate_at(step))
 
     def save(self, path: str | Path) -> None:
         """Write a checkpoint, one safetensors file, whole or not at all.
 
         Raises:
-            RnnzooError: it cannot be written.
+            RnnzooError: it cannot be written, or an update under way met an answer that is not finite.
         """
-        from safetensors.torch import save_file
-
-        tensors: dict[str, Tensor] = {}
-        for name, part in self._parts.items():
-            tensors |= {f"{name}.{key}": value for key, value in part.state_dict().items()}
-        for name, optimizer in self.optimizers.items():
-            for number, moments in optimizer.state_dict()["state"].items():
-                tensors |= {f"{name}.optimizer.{number}.{key}": value for key, value in moments.items()}
-        tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-        with atomic_path(Path(path)) as temporary:
-            save_file(tensors, temporary, metadata={"run": json.dumps(self.describe()), "step": str(self.step)})
+        self._finish_all()
+        write_training(Path(path), self.device_part, self.step, self.describe())
 
     def restore(self, path: str | Path) -> None:
         """Take weights, optimizer state and step from a checkpoint of the same run.
@@ -139,32 +171,11 @@ class EmulationTraining:
             UsageError: the checkpoint is of a run with another encoder, configuration or seed.
             RnnzooError: it is damaged.
         """
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata()
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-        except (SafetensorError, OSError) as error:
-            raise RnnzooError(f"The checkpoint {path} cannot be read ({error}): delete it to start anew.") from error
-        saved, mine = json.loads(metadata["run"]), json.loads(json.dumps(self.describe()))
-        for field in mine:
-            if saved.get(field) != mine[field]:
-                raise UsageError(
-                    f"The checkpoint {path} is of a run with {field}={saved.get(field)!r}, but this run has "
-                    f"{mine[field]!r}: use the same settings to resume, or another folder to start anew."
-                )
-        for name, part in self._parts.items():
-            part.load_state_dict({key: tensors[f"{name}.{key}"] for key in part.state_dict()})
-        for name, optimizer in self.optimizers.items():
-            state: dict[int, dict[str, Tensor]] = {}
-            prefix = f"{name}.optimizer."
-            for key, value in tensors.items():
-                if key.startswith(prefix):
-                    number, _, moment = key.removeprefix(prefix).partition(".")
-                    state.setdefault(int(number), {})[moment] = value
-            optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-        self.step = int(metadata["step"])
+        self._queue.clear()
+        self.step = read_training(path, self.device_part, self.describe())
+        # The optimizers have their moments in new memory, which a record does not know.
+        if self.captured is not None:
+            self.captured.forget()
 
     def describe(self) -> dict[str, Any]:
         """What identifies the run: two runs of equal description and data give equal results on one machine."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,7 +15,9 @@ from rnnzoo.digits import pixel_values
 from rnnzoo.encoders.protocol import Context, InputSpace, Rows
 from rnnzoo.errors import UsageError
 from rnnzoo.network import Network
-from rnnzoo.zoo import Zoo
+
+if TYPE_CHECKING:
+    from rnnzoo.zoo import Zoo
 
 PROBE_LENGTHS = {"formal-languages": 22, "smnist": 50}
 EXAMPLES = 64
@@ -106,9 +110,16 @@ class EmulationData:
     def _dense(self, recorded: Tensor) -> Tensor:
         """Recorded inputs [N, ...] as the networks saw them, float32 [N, positions, input_size]."""
         if self.kind == "formal-languages":
-            return torch.nn.functional.one_hot(recorded.long(), self.network.input_size).float()
-        tiles = torch.from_numpy(pixel_values()).to(recorded.device)[recorded.long()]
+            tokens = torch.arange(self.network.input_size, dtype=recorded.dtype, device=recorded.device)
+            return (recorded[..., None] == tokens).float()
+        tiles = _pixel_values(recorded.device)[recorded.long()]
         return torch.nn.functional.pad(tiles, (0, 0, 1, 0))
+
+
+@cache
+def _pixel_values(device: torch.device) -> Tensor:
+    """What a network sees for each pixel intensity, float32 [256], brought to a device once."""
+    return torch.from_numpy(pixel_values()).to(device)
 
 
 def load_data(zoo: Zoo, rollouts: int | None = None) -> EmulationData:

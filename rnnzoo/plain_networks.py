@@ -49,10 +49,10 @@ class PlainNetworks:
 
         Faster than step by step.
         """
-        hidden = inputs
+        hidden = inputs.transpose(0, 1)
         for weights in self._layers:
             hidden = lstm_sequence(hidden, *weights)
-        answers = torch.baddbmm(self._readout_bias, hidden.transpose(0, 1).flatten(1, 2), self._readout).log_softmax(-1)
+        answers = torch.baddbmm(self._readout_bias, hidden.flatten(1, 2), self._readout).log_softmax(-1)
         return answers.unflatten(1, (len(inputs), -1))
 
 

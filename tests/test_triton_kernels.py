@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from rnnzoo.encoders.registry import BUILT_IN
 from rnnzoo.generation.engines.cuda_engine import CudaEngine
 from rnnzoo.generation.engines.interface import EngineUnavailable
 from rnnzoo.generation.engines.triton_options import KernelOptions
@@ -74,6 +75,8 @@ def test_gpu_suite_runs_from_a_bare_checkout(tmp_path):
     for row in results["gradients"]["result"]:
         assert row["tf32x3"] < 1e-5
     assert results["formal-languages, paper scale"]["result"]["complete"]
+    steps = {row["encoder"]: row["largest difference of losses"] for row in results["emulation"]["result"]}
+    assert steps == dict.fromkeys(BUILT_IN, 0.0)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,7 +14,9 @@ from rnnzoo.atomic import atomic_path, write_json
 from rnnzoo.encoders.protocol import Context, Encoder, Rows, encode
 from rnnzoo.encoders.registry import build_encoder
 from rnnzoo.errors import RnnzooError, UsageError
-from rnnzoo.zoo import Zoo
+
+if TYPE_CHECKING:
+    from rnnzoo.zoo import Zoo
 
 FORMAT = 1
 CONFIG_NAME, WEIGHTS_NAME = "encoder.json", "encoder.safetensors"

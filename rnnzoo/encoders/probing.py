@@ -93,8 +93,8 @@ class InteractiveProbingEncoder(ProbingEncoder):
         state = self.free_inputs.new_zeros(len(rows), self.core.hidden_size)
         prober.start(self.probes)
         sent = []
-        for step in range(self.steps):
-            free = self.free_inputs[:, step].expand(len(rows), -1, -1)
+        for step, free in enumerate(self.free_inputs.unbind(1)):
+            free = free.expand(len(rows), -1, -1)
             if step:
                 free = free + self.asker(state).unflatten(1, (self.probes, -1))
             inputs = self.context.input_space.squash(free)

@@ -133,12 +133,15 @@ class Encoder(nn.Module, ABC):
     Attributes:
         mechanistic: whether it reads weights; None for the rails.
         permuted_in_training: the trainer renumbers hidden units at random before each training step.
+        captured_in_training: on a CUDA device the trainer records one training step and replays it; False for a
+            `forward` that reads what changes from step to step on the host, such as a counter or Python's `random`.
         needs_truth: it reads `Rows.truth` (the upper rail).
         profiles: settings that differ from the defaults, which are the paper's, by name of the profile.
     """
 
     mechanistic: ClassVar[bool | None] = None
     permuted_in_training: ClassVar[bool] = False
+    captured_in_training: ClassVar[bool] = True
     needs_truth: ClassVar[bool] = False
     profiles: ClassVar[dict[str, dict[str, Any]]] = {}
 
@@ -192,12 +195,16 @@ def encode(encoder: nn.Module, rows: Rows, z_size: int, check_values: bool = Tru
             f"of shape ({len(rows)}, {z_size})."
         )
     if check_values and not torch.isfinite(z).all():
-        bad = int((~torch.isfinite(z)).any(dim=1).sum())
-        raise RnnzooError(
-            f"The encoder {name} returned NaN or infinity for {bad} of {len(rows)} networks: lower the learning rate, "
-            "or look for a division by zero or a logarithm of zero in its forward."
-        )
+        raise not_finite(encoder, int((~torch.isfinite(z)).any(dim=1).sum()), len(rows))
     return nn.functional.normalize(z, dim=1, eps=1e-6)
+
+
+def not_finite(encoder: nn.Module, unsound: int, networks: int) -> RnnzooError:
+    """The error that an encoder's answer is not finite for so many of some networks."""
+    return RnnzooError(
+        f"The encoder {type(encoder).__name__} returned NaN or infinity for {unsound} of {networks} networks: lower "
+        "the learning rate, or look for a division by zero or a logarithm of zero in its forward."
+    )
 
 
 @torch.no_grad()

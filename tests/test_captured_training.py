@@ -1,0 +1,283 @@
+"""The training step that CUDA devices replay: what it is made of, and that replaying it changes nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from recorded_operations import OperationRecorder, nothing_of_the_host
+from torch import Tensor, nn
+
+from rnnzoo.captured_step import WARM_UP_STEPS, CapturedStep
+from rnnzoo.emulation import EmulationTraining
+from rnnzoo.emulation_config import PROFILES, EmulationConfig
+from rnnzoo.emulation_data import EmulationData
+from rnnzoo.encoders import Context, Encoder, Rows, prepare
+from rnnzoo.encoders.registry import BUILT_IN
+from rnnzoo.errors import RnnzooError, UsageError
+from rnnzoo.network import Network
+from rnnzoo.step_queue import _Place
+from rnnzoo.training_step import TrainingStep
+
+CONFIG = replace(PROFILES["quick"], steps=12, rows_per_step=3, rollouts_per_row=2, hidden_size=8)
+SETTINGS = {
+    "transformer": {"width": 8, "layers": 2, "heads": 2, "feed_forward": 8},
+    "dwsnet": {"channels": 4},
+    "graph": {"channels": 4},
+    "non-interactive": {"core_size": 8, "probes": 2},
+    "interactive": {"core_size": 8, "probes": 2},
+    "probe-generator": {"probes": 2},
+    "rollout-probing": {"probes": 2},
+}
+STEPS = 9
+
+
+def some_data(rows: int = 8, kind: str = "formal-languages") -> EmulationData:
+    """Random numbers in the shapes of a small zoo."""
+    generator = torch.Generator().manual_seed(0)
+    network = Network(6, 8, 2, 6) if kind == "formal-languages" else Network(16, 8, 2, 10)
+    shape = (5,) if kind == "formal-languages" else (4, 16)
+    top = 6 if kind == "formal-languages" else 256
+    return EmulationData(
+        kind,
+        network,
+        np.arange(rows),
+        torch.zeros(rows, dtype=torch.int64),
+        torch.randn(rows, network.parameter_count, generator=generator) * 0.4,
+        torch.randint(top, (rows, 4, *shape), dtype=torch.uint8, generator=generator),
+        torch.randn(rows, 4, 5, network.output_size, generator=generator).log_softmax(-1).half(),
+        torch.rand(rows, 7, generator=generator),
+    )
+
+
+@pytest.fixture
+def _without_compiled_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is on every device but the CPU."""
+    for module in ("fused_networks", "encoders.fused_edges", "encoders.fused_interrogation"):
+        monkeypatch.setattr(f"rnnzoo.{module}.can_compile", lambda *_: False)
+
+
+def training_of(name: str, data: EmulationData | None = None, config: EmulationConfig = CONFIG) -> EmulationTraining:
+    return EmulationTraining(data or some_data(), name, config, seed=3, encoder_settings=SETTINGS.get(name))
+
+
+def as_on_a_device(training: EmulationTraining) -> EmulationTraining:
+    """The training with the device part of an accelerator, which does not look at what it computes."""
+    part = training.device_part
+    part.checked_at_once = False
+    return training
+
+
+def replayed(training: EmulationTraining) -> OperationRecorder:
+    """Let a training replay its recorded operations; the recorder tells how often it did."""
+    recorder = OperationRecorder(as_on_a_device(training))
+    training.captured = CapturedStep(training.device_part, recorder, "Some")
+    return recorder
+
+
+def assert_same(one: EmulationTraining, two: EmulationTraining) -> None:
+    for name, part in one.device_part.parts.items():
+        other = two.device_part.parts[name].state_dict()
+        for key, tensor in part.state_dict().items():
+            assert torch.equal(tensor, other[key]), key
+
+
+@pytest.mark.usefixtures("_without_compiled_passes")
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_step_holds_nothing_that_a_graph_cannot(name: str) -> None:
+    for kind in ("formal-languages", "smnist"):
+        training = as_on_a_device(training_of(name, some_data(kind=kind)))
+        training.run(until=2)
+        with nothing_of_the_host() as watch:
+            training.device_part()
+        assert watch.impossible == []
+
+
+@pytest.mark.usefixtures("_without_compiled_passes")
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_step_stays_on_its_device(name: str) -> None:
+    """Meta tensors have no values, so a look at one is an error, and so is a tensor of another device beside them."""
+    training = training_of(name)
+    data = training.data.to("meta")
+    encoder, emulator = training.encoder.to("meta"), training.emulator.to("meta")
+    part = TrainingStep(encoder, emulator, data, prepare(encoder, data.networks), CONFIG, checked_at_once=False)
+    # PyTorch has no fused optimizer for tensors without values.
+    part.optimizers = {}
+    part()
+    assert all(parameter.grad is not None for parameter in emulator.parameters())
+
+
+@pytest.mark.usefixtures("_without_compiled_passes")
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_replayed_run_is_the_eager_one_even_across_a_checkpoint(name: str, tmp_path: Path) -> None:
+    eager = training_of(name)
+    eager.run(until=STEPS)
+    first = training_of(name)
+    recorder = replayed(first)
+    first.run(until=5)
+    assert recorder.replays == 5 - WARM_UP_STEPS
+    first.save(tmp_path / "run.safetensors")
+    second = training_of(name)
+    again = replayed(second)
+    # A record of what is then restored must not be replayed.
+    second.run(until=WARM_UP_STEPS + 1)
+    second.restore(tmp_path / "run.safetensors")
+    second.losses.clear()
+    second.run(until=STEPS)
+    assert again.replays == 1 + STEPS - 5 - WARM_UP_STEPS
+    assert first.losses + second.losses == eager.losses
+    assert_same(second, eager)
+    second.save(tmp_path / "replayed.safetensors")
+    plain = training_of(name)
+    plain.restore(tmp_path / "replayed.safetensors")
+    plain.run(until=STEPS + 2)
+    eager.run(until=STEPS + 2)
+    assert plain.losses == eager.losses[STEPS:]
+
+
+class LookingEncoder(Encoder):
+    """Reads a number on the host, which a CUDA device must wait for."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.map = nn.Linear(context.network.parameter_count, context.z_size)
+
+    def forward(self, rows: Rows) -> Tensor:
+        """The embedding before normalisation."""
+        return self.map(rows.weights) * float(rows.weights.abs().max())
+
+
+def test_the_watch_sees_what_a_graph_cannot_hold() -> None:
+    training = as_on_a_device(training_of(f"{__name__}:LookingEncoder"))
+    with nothing_of_the_host() as watch:
+        training.device_part()
+    assert watch.impossible == ["aten._local_scalar_dense.default"]
+
+
+class Refusing:
+    """Fails as a capture does, or sees beforehand that it would."""
+
+    def __init__(self, seen: bool) -> None:
+        self.seen = seen
+
+    def warm_up(self, work: Callable[[], None], watched: bool) -> str | None:
+        """Do the work."""
+        work()
+        return "it makes the host wait" if self.seen and watched else None
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Never succeeds."""
+        try:
+            raise RuntimeError("operation not permitted when stream is capturing\nmore")
+        except RuntimeError:
+            raise RuntimeError("the capture was invalidated")  # noqa: B904 (as PyTorch does)
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_step_that_cannot_be_captured_goes_on_as_it_is(seen: bool) -> None:
+    training, plain = training_of("statistics"), training_of("statistics")
+    plain.run(until=STEPS)
+    training.captured = CapturedStep(training.device_part, Refusing(seen), "StatisticsEncoder")
+    with warnings.catch_warnings(record=True) as noticed:
+        warnings.simplefilter("always")
+        training.run(until=STEPS)
+    (warning,) = noticed
+    reason = "it makes the host wait" if seen else "operation not permitted when stream is capturing"
+    assert str(warning.message) == (
+        "The training step of the encoder StatisticsEncoder cannot be captured as a CUDA graph and goes on more slowly "
+        f"without: {reason}"
+    )
+    assert training.losses == plain.losses
+
+
+class Flag:
+    """An event that has always happened."""
+
+    def record(self, stream: object) -> None:
+        """Nothing to do."""
+
+    def synchronize(self) -> None:
+        """Nothing to wait for."""
+
+
+def running_ahead(training: EmulationTraining, monkeypatch: pytest.MonkeyPatch, places: int) -> EmulationTraining:
+    """Let a training start several updates before it looks at the first, as on an accelerator."""
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda *_: None)
+    part, host = as_on_a_device(training).device_part, torch.device("cpu")
+    own = [_Place(part.new_numbers(host), torch.zeros(2), Flag()) for _ in range(places)]  # type: ignore[arg-type]
+    training._queue._places = own
+    return training
+
+
+def test_losses_of_updates_under_way_are_told_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = training_of("flat")
+    plain.run()
+    ahead = running_ahead(training_of("flat"), monkeypatch, places=4)
+    told: list[tuple[int, float]] = []
+    ahead.run(until=6, on_step=lambda step, loss: told.append((step, loss)))
+    ahead.run(on_step=lambda step, loss: told.append((step, loss)))
+    assert told == list(enumerate(plain.losses, start=1))
+    assert ahead.losses == plain.losses
+    assert_same(ahead, plain)
+
+
+def test_an_answer_that_is_not_finite_is_told_late_but_never_saved(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    training = running_ahead(training_of("flat"), monkeypatch, places=4)
+    training.run(until=3)
+    with torch.no_grad():
+        next(training.encoder.parameters()).fill_(torch.nan)
+    message = "FlatEncoder returned NaN or infinity for 3 of 3 networks"
+    with pytest.raises(RnnzooError, match=message):
+        training.run()
+    assert training.step <= 3 + 4
+    assert len(training.losses) == 3
+    with pytest.raises(RnnzooError, match=message):
+        training.save(tmp_path / "run.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_training_needs_no_more_than_torch_and_numpy() -> None:
+    """So that a GPU can be measured on a machine that has little else."""
+    others = "h5py", "click", "safetensors", "numba", "triton", "rich", "yaml"
+    blocked = f"import sys; sys.modules.update(dict.fromkeys({others}))"
+    done = subprocess.run([sys.executable, "-c", f"{blocked}; import rnnzoo.emulation"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_only_cuda_devices_capture() -> None:
+    with pytest.raises(UsageError, match="cannot be captured"):
+        EmulationTraining(some_data(), "constant", CONFIG, capture=True)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_captured_run_is_the_eager_one(name: str, tmp_path: Path) -> None:
+    runs = [
+        EmulationTraining(some_data(), name, CONFIG, 3, "cuda", SETTINGS.get(name), capture=capture)
+        for capture in (True, False)
+    ]
+    for run in runs:
+        run.run()
+    assert runs[0].captured is not None
+    assert runs[0].captured.recorded
+    assert np.allclose(runs[0].losses, runs[1].losses, atol=1e-5)
+    runs[0].save(tmp_path / "run.safetensors")
+    on_cpu = training_of(name)
+    on_cpu.restore(tmp_path / "run.safetensors")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_an_encoder_that_waits_for_the_gpu_is_not_captured() -> None:
+    training = EmulationTraining(some_data(), f"{__name__}:LookingEncoder", CONFIG, 3, "cuda")
+    with pytest.warns(RuntimeWarning, match="LookingEncoder cannot be captured"):
+        training.run()
+    assert np.isfinite(training.losses).all()
