@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -124,7 +125,9 @@ def main() -> None:
     speeds = []
     for turn in range(options.rounds + 1):
         speeds.append(product_speed())
-        for name, training in trainings.items():
+        # Nobody always goes first, or always after the same other.
+        for name in random.Random(turn).sample(names, len(names)):
+            training = trainings[name]
             # The transformer takes seconds a step: seven timings tell enough.
             if name == "transformer" and options.profile != "quick" and turn > 7:
                 continue

@@ -19,12 +19,22 @@ from rnnzoo.symmetry import symmetry_of
 def random_encoder(
     network: Network, kind: str = "tokens", probes: int = 2, core_size: int = 32, core_layers: int = 2, steps: int = 4
 ) -> InteractiveProbingEncoder:
+    return random_encoders(network, kind, probes, core_size, core_layers, steps)[0]
+
+
+def random_encoders(
+    network: Network, kind: str, probes: int, core_size: int, core_layers: int, steps: int
+) -> tuple[InteractiveProbingEncoder, NonInteractiveProbingEncoder]:
+    """Both kinds with the same free inputs, core and head."""
     context = Context(network, InputSpace(kind, network.input_size, -0.4, 2.8), probe_length=steps)
-    encoder = InteractiveProbingEncoder(context, probes, core_size, core_layers=core_layers, hidden_size=16)
+    settings = {"core_layers": core_layers, "hidden_size": 16}
+    interactive = InteractiveProbingEncoder(context, probes, core_size, **settings)
+    other = NonInteractiveProbingEncoder(context, probes, core_size=core_size, **settings)
     with torch.no_grad():
-        encoder.free_inputs.normal_()
-        encoder.asker.weight.normal_(0, 0.3)
-    return encoder
+        interactive.free_inputs.normal_()
+        interactive.asker.weight.normal_(0, 0.3)
+    other.load_state_dict({key: value for key, value in interactive.state_dict().items() if "asker" not in key})
+    return interactive, other
 
 
 def gradients(encoder: ProbingEncoder, z: Tensor) -> tuple[Tensor, ...]:
@@ -42,28 +52,32 @@ def gradients(encoder: ProbingEncoder, z: Tensor) -> tuple[Tensor, ...]:
     steps=st.integers(1, 5),
     models=st.integers(1, 5),
 )
-def test_the_compiled_interrogation_is_the_stepwise_one(
+def test_compiled_probing_is_the_stepwise_one(
     kind: str, network: Network, probes: int, core_size: int, core_layers: int, steps: int, models: int
 ) -> None:
-    encoder = random_encoder(network, kind, probes, core_size, core_layers, steps)
-    rows = Rows(network, 0.3 * torch.randn(models, network.parameter_count))
-    assert can_interrogate(rows.prober, encoder.core)
-    z, sent = encoder(rows), encoder.probing_inputs(rows)
-    assert rows.prober.queries == 2 * probes * steps
-    found = gradients(encoder, z)
-    exact_rows, encoder = Rows(network, rows.weights.double()), encoder.double()
-    assert not can_interrogate(exact_rows.prober, encoder.core)
-    exact = encoder(exact_rows)
-    assert torch.allclose(z.double(), exact, atol=1e-5)
-    assert sent.shape == (models, probes, steps, network.input_size)
-    assert torch.allclose(sent.double(), encoder.probing_inputs(exact_rows), atol=1e-5)
-    for mine, expected in zip(found, gradients(encoder, exact), strict=True):
-        error = torch.linalg.vector_norm(mine.double() - expected)
-        assert error <= 1e-5 * torch.linalg.vector_norm(expected) + 1e-9
+    weights = 0.3 * torch.randn(models, network.parameter_count)
+    encoder: ProbingEncoder
+    for encoder in random_encoders(network, kind, probes, core_size, core_layers, steps):
+        rows = Rows(network, weights)
+        assert can_interrogate(rows.prober, encoder.core)
+        z = encoder(rows)
+        assert rows.prober.queries == probes * steps
+        sent, found = encoder.probing_inputs(rows), gradients(encoder, z)
+        exact_rows, encoder = Rows(network, weights.double()), encoder.double()
+        assert not can_interrogate(exact_rows.prober, encoder.core)
+        exact = encoder(exact_rows)
+        assert torch.allclose(z.double(), exact, atol=1e-5)
+        asked = models if isinstance(encoder, InteractiveProbingEncoder) else 1
+        assert sent.shape == (asked, probes, steps, network.input_size)
+        assert torch.allclose(sent.double(), encoder.probing_inputs(exact_rows), atol=1e-5)
+        for mine, expected in zip(found, gradients(encoder, exact), strict=True):
+            error = torch.linalg.vector_norm(mine.double() - expected)
+            assert error <= 1e-5 * torch.linalg.vector_norm(expected) + 1e-9
 
 
 def test_threads_change_no_answer() -> None:
     network = Network(5, 32, 2, 5)
+    torch.manual_seed(0)
     encoder = random_encoder(network, probes=4, steps=10)
     weights = torch.randn(60, network.parameter_count)
     threads = torch.get_num_threads()
@@ -76,8 +90,10 @@ def test_threads_change_no_answer() -> None:
     finally:
         torch.set_num_threads(threads)
     (one, of_one), (three, of_three) = results
-    assert torch.allclose(one, three, atol=1e-6)
-    assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in zip(of_one, of_three, strict=True))
+    assert torch.allclose(one, three, atol=1e-5)
+    for mine, other in zip(of_one, of_three, strict=True):
+        # Sums over the networks are cut where the threads' parts are.
+        assert torch.linalg.vector_norm(mine - other) <= 1e-4 * torch.linalg.vector_norm(other)
 
 
 @pytest.mark.parametrize("make", [InteractiveProbingEncoder, NonInteractiveProbingEncoder])

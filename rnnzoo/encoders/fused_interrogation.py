@@ -21,8 +21,6 @@ from rnnzoo.threads import in_parts
 
 _IMPOSSIBLE = -1e30
 
-Factors = tuple[Tensor, Tensor | None]
-
 
 def can_interrogate(prober: Prober, core: ResidualCore) -> bool:
     """Whether `interrogate` takes these networks and this core."""
@@ -30,7 +28,7 @@ def can_interrogate(prober: Prober, core: ResidualCore) -> bool:
 
 
 def interrogate(
-    prober: Prober, space: InputSpace, free_inputs: Tensor, asker: nn.Linear, core: ResidualCore
+    prober: Prober, space: InputSpace, free_inputs: Tensor, asker: nn.Linear | None, core: ResidualCore
 ) -> tuple[Tensor, Tensor]:
     """Let a core ask networks step by step, each question shifted by what it makes of the answers so far.
 
@@ -40,7 +38,7 @@ def interrogate(
         prober: M networks for which `can_interrogate` holds.
         space: how free numbers become inputs.
         free_inputs: free numbers [probes, steps, input_size].
-        asker: from the core's output to shifts of the next free numbers.
+        asker: from the core's output to shifts of the next free numbers; without one, all networks are asked the same.
         core: reads the answers.
 
     Returns:
@@ -50,7 +48,10 @@ def interrogate(
     probes, steps, _ = free_inputs.shape
     prober.queries += probes * steps
     layers = [tensor for weights in core.layer_weights() for tensor in weights]
-    parameters = free_inputs, asker.weight, asker.bias, core.enter.weight, core.enter.bias, *layers
+    shifts = free_inputs.shape[0] * free_inputs.shape[2]
+    silent = free_inputs.new_zeros(shifts, core.hidden_size), free_inputs.new_zeros(shifts)
+    asks = silent if asker is None else (asker.weight, asker.bias)
+    parameters = free_inputs, *asks, core.enter.weight, core.enter.bias, *layers
     return _Interrogate.apply(prober.fused, space, *parameters)
 
 
@@ -110,8 +111,8 @@ class _Interrogate(torch.autograd.Function):
             retrace_interrogation(sizes, part.core, networks.flat, ctx.weights, part.kept, d_output, results)
 
         in_parts(ctx.bounds, retrace)
-        pairs = [_factors(sizes, part, *gradients[first]) for first, part in parts.items()]
-        return None, None, *(_sum_over_parts(each) for each in zip(*pairs, strict=True))
+        with_asker = ctx.needs_input_grad[3]
+        return None, None, *_gradients(sizes, list(parts.values()), list(gradients.values()), with_asker)
 
 
 def _new_gradients(part: _Part) -> tuple[Tensor, Tensor, Tensor]:
@@ -204,31 +205,36 @@ def _joined_panels(tensors: Sequence[Tensor]) -> NDArray[np.float32]:
     return numbers(joined)
 
 
-def _factors(
-    sizes: Any, part: _Part, d_free: Tensor, d_entered: Tensor, d_biases: Tensor
-) -> list[tuple[Tensor, Tensor | None]]:
-    """The two factors [rows, outputs] and [rows, inputs] of each parameter's gradient; one alone is to be summed."""
-    d_questions = _narrowed(d_free, sizes.rows, sizes.inputs)
-    answers = _narrowed(part.answers, sizes.rows, sizes.outputs).flatten(2).flatten(0, 1)
-    d_asked, d_inner = d_questions[1:].flatten(2).flatten(0, 1), d_entered.flatten(0, 1)
-    factors: list[Factors] = [(d_questions.permute(1, 2, 0, 3), None)]
-    factors += [(d_asked, part.flow[-1, :-1].flatten(0, 1)), (d_asked, None)]
-    factors += [(d_inner, answers), (d_inner, None)]
-    for layer, of_layer in enumerate(part.core_gates):
-        d_layer = of_layer.flatten(0, 1)
-        given = part.flow[layer].flatten(0, 1) if layer else answers
-        before = part.core_states[layer, :-1, 0].flatten(0, 1)
-        factors += [(d_layer, given), (d_layer, before), (d_biases[layer, None], None)]
-    return factors
+def _gradients(
+    sizes: Any, parts: Sequence[_Part], of_parts: Sequence[tuple[Tensor, Tensor, Tensor]], with_asker: bool
+) -> list[Tensor | None]:
+    """Gradients of all parameters, each from one product over the steps and networks of all parts."""
+    d_free, d_entered, d_biases = zip(*of_parts, strict=True)
+    d_questions = [_narrowed(part, sizes.rows, sizes.inputs) for part in d_free]
+    answers = [_narrowed(part.answers, sizes.rows, sizes.outputs).flatten(2) for part in parts]
+    d_all_questions = _joined([part.transpose(0, 1) for part in d_questions])
+    gradients: list[Tensor | None] = [d_all_questions.sum(0).transpose(0, 1)]
+    if with_asker:
+        d_asked = _joined([part[1:].flatten(2).flatten(0, 1) for part in d_questions])
+        states = _joined([part.flow[-1, :-1].flatten(0, 1) for part in parts])
+        gradients += [d_asked.t() @ states, d_asked.sum(0)]
+    else:
+        gradients += [None, None]
+    d_inner = _joined([part.flatten(0, 1) for part in d_entered])
+    gradients += [d_inner.t() @ _joined([part.flatten(0, 1) for part in answers]), d_inner.sum(0)]
+    for layer in range(len(parts[0].core_gates)):
+        d_layer = _joined([part.core_gates[layer].flatten(0, 1) for part in parts])
+        given = [part.flow[layer] for part in parts] if layer else answers
+        before = [part.core_states[layer, :-1, 0] for part in parts]
+        sides = [torch.cat(side, dim=-1).flatten(0, 1) for side in zip(given, before, strict=True)]
+        both = d_layer.t() @ _joined(sides)
+        gradients += [*both.split((given[0].shape[-1], before[0].shape[-1]), dim=1)]
+        gradients.append(torch.stack([part[layer] for part in d_biases]).sum(0))
+    return gradients
 
 
-def _sum_over_parts(factors: Sequence[Factors]) -> Tensor:
-    """A parameter's gradient from the factors of every part."""
-    first, *others = [left.sum(0) if right is None else (left, right) for left, right in factors]
-    total = first if isinstance(first, Tensor) else first[0].t() @ first[1]
-    for other in others:
-        total = total.add_(other) if isinstance(other, Tensor) else total.addmm_(other[0].t(), other[1])
-    return total
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 def _widened(tensor: Tensor, probes: int, width: int, fill: float = 0.0) -> Tensor:
