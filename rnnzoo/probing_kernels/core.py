@@ -31,7 +31,7 @@ def think(sizes, core, weights, kept, step):
             networks, units, weights.layers, weights_at, width,
             given, given_at, width, kept.core_states, past, kept.core_states, past + 2 * size,
             kept.core_gates, (layer * sizes.positions + step) * 4 * size,
-            kept.core_squashed, (layer * sizes.positions + step) * size,
+            kept.core_squashed, (layer * sizes.positions + step) * size, step == 0,
         )  # fmt: skip
         copy_row(kept.flow, at + layer * stride, kept.flow, at + (layer + 1) * stride, size)
         add_row(kept.core_states, past + 2 * size, kept.flow, at + (layer + 1) * stride, size)
@@ -46,7 +46,7 @@ def think_back(sizes, core, weights, kept, gradients, step, d_down, d_core, d_an
     Args:
         sizes, core, weights, kept, gradients, step: sizes, weights, what happened, where gradients go.
         d_down: gradient of the core's output [N, C]; changed.
-        d_core: gradients of outputs and cells after the step [layers, 2, N, C], end as those before it.
+        d_core: gradients of outputs and cells after the step [layers, 2, N, C], end as those before it, if any.
         d_answers: receives the gradient of the answers [N, PO].
 
     """
@@ -62,11 +62,12 @@ def think_back(sizes, core, weights, kept, gradients, step, d_down, d_core, d_an
         )  # fmt: skip
         for network in range(networks):
             add_row(kept.core_gates, (at + network) * columns, gradients.core_biases, layer * columns, columns)
-        multiply_panels(
-            networks, units, columns, address(d_core, flow_at), units,
-            address(kept.core_gates, at * columns), columns,
-            address(weights.layers_back, weights_at), False,
-        )  # fmt: skip
+        if step > 0:
+            multiply_panels(
+                networks, units, columns, address(d_core, flow_at), units,
+                address(kept.core_gates, at * columns), columns,
+                address(weights.layers_back, weights_at), False,
+            )  # fmt: skip
         weights_at += columns * units
         target, width = (d_answers, answers) if layer == 0 else (d_down, units)
         multiply_panels(

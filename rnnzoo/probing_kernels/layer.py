@@ -15,7 +15,7 @@ _ONE = np.float32(1.0)
 @njit
 def advance_layer(
     rows, hidden, packed, weights_at, width, given, given_at, given_row, before, before_at, now, now_at,
-    gates, gates_at, squashed, squashed_at,
+    gates, gates_at, squashed, squashed_at, rested,
 ):  # fmt: skip
     """One position of one layer.
 
@@ -26,6 +26,7 @@ def advance_layer(
         before, before_at, now, now_at: outputs and cells [2, rows, hidden] before and after.
         gates, gates_at: receives the values of the four gates [rows, 4 hidden].
         squashed, squashed_at: receives tanh of the cells [rows, hidden].
+        rested: whether the outputs before are known to be zero.
 
     """
     columns = 4 * hidden
@@ -37,10 +38,11 @@ def advance_layer(
         rows, columns, width, address(gates, gates_at), columns, address(given, given_at), given_row,
         address(packed, weights_at), True,
     )  # fmt: skip
-    multiply_panels(
-        rows, columns, hidden, address(gates, gates_at), columns, address(before, before_at), hidden,
-        address(packed, weights_at + width * columns), True,
-    )  # fmt: skip
+    if not rested:
+        multiply_panels(
+            rows, columns, hidden, address(gates, gates_at), columns, address(before, before_at), hidden,
+            address(packed, weights_at + width * columns), True,
+        )  # fmt: skip
     cells = rows * hidden
     for row in range(rows):
         for unit in range(0, hidden, LANES):

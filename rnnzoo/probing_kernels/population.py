@@ -43,7 +43,7 @@ def answer_position(
         advance_layer(
             sizes.rows, sizes.hidden, packed, weights_at + packed_start(sizes, layer), width_of(sizes, layer),
             given, given_at, given_row, past, past_at + layer * state, states, now + layer * state,
-            gates, gates_at, gates, gates_at + 4 * sizes.rows * sizes.hidden,
+            gates, gates_at, gates, gates_at + 4 * sizes.rows * sizes.hidden, False,
         )  # fmt: skip
         given, given_at, given_row = states, now + layer * state, sizes.hidden
     read_out(
