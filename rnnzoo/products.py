@@ -1,4 +1,4 @@
-"""Linear maps of many rows, by oneDNN where PyTorch has it: up to a quarter faster than its BLAS on some processors."""
+"""Linear maps of many rows, by oneDNN where PyTorch has it: on some processors it is faster than PyTorch's BLAS."""
 
 from __future__ import annotations
 

@@ -140,9 +140,10 @@ def run_layers(kernel: Callable[..., object], layers: Sequence[LayerJobs], forwa
 
     def do(start: int, end: int) -> None:
         own, scratch = table.copy(), _lines((2 * int(senders.max()) + 3) * columns)
-        near = _pass_on(own, columns, forward)
+        held = _pass_on(own, columns, forward)
         kernel(own, maps, columns, start, end, start // PART, scratch)
-        del near
+        # The table has addresses only, which hold no memory.
+        del held
 
     parts = [(start, min(start + PART, models)) for start in range(0, models, PART)]
     if work < 2 * LEAST_WORK:
