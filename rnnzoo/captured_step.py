@@ -125,9 +125,12 @@ class CudaRecorder:
 def _waits_for_device(work: Work) -> int:
     """Do the work, and count how often it makes the host wait for the device, as far as PyTorch can tell."""
     mode = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings():
+        # PyTorch warns that this mode is a prototype, which tells nothing of the work.
+        warnings.simplefilter("ignore")
+        torch.cuda.set_sync_debug_mode("warn")
     with warnings.catch_warnings(record=True) as noticed:
         warnings.simplefilter("always")
-        torch.cuda.set_sync_debug_mode("warn")
         try:
             work()
         finally:
