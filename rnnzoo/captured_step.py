@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import warnings
 from collections.abc import Callable
@@ -116,10 +117,19 @@ class CudaRecorder:
         # What is collected during a capture may free memory of the device, which breaks it.
         gc.collect()
         graph = torch.cuda.CUDAGraph()
+        try:
+            self._capture(graph, work)
+        except Exception:
+            # Until a capture succeeds, PyTorch may take it that one is underway and refuse to draw random numbers.
+            with contextlib.suppress(RuntimeError):
+                self._capture(torch.cuda.CUDAGraph(), lambda: torch.zeros(1, device=self._device))
+            raise
+        return graph.replay
+
+    def _capture(self, graph: torch.cuda.CUDAGraph, work: Callable[[], object]) -> None:
         # The outer context brings the stream of the caller back where the capture fails.
         with torch.cuda.stream(self._stream), torch.cuda.graph(graph, stream=self._stream):
             work()
-        return graph.replay
 
 
 def _waits_for_device(work: Work) -> int:

@@ -275,6 +275,28 @@ def test_a_captured_run_is_the_eager_one(name: str, tmp_path: Path) -> None:
     on_cpu.restore(tmp_path / "run.safetensors")
 
 
+class SynchronizingEncoder(Encoder):
+    """Draws random numbers, and waits for the device in a way of which PyTorch does not warn."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.map = nn.Linear(context.network.parameter_count, context.z_size)
+
+    def forward(self, rows: Rows) -> Tensor:
+        """The embedding before normalisation."""
+        some = nn.functional.dropout(rows.weights)
+        torch.cuda.synchronize()
+        return self.map(some)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_random_numbers_are_drawn_after_a_capture_has_failed() -> None:
+    training = EmulationTraining(some_data(), f"{__name__}:SynchronizingEncoder", CONFIG, 3, "cuda")
+    with pytest.warns(RuntimeWarning, match="SynchronizingEncoder cannot be captured"):
+        training.run()
+    assert np.isfinite(training.losses).all()
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 def test_an_encoder_that_waits_for_the_gpu_is_not_captured() -> None:
     training = EmulationTraining(some_data(), f"{__name__}:LookingEncoder", CONFIG, 3, "cuda")
