@@ -23,6 +23,7 @@ from rnnzoo.encoders import Context, Encoder, Rows, prepare
 from rnnzoo.encoders.registry import BUILT_IN
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.network import Network
+from rnnzoo.recurrence import plain_float32
 from rnnzoo.step_queue import _Place
 from rnnzoo.training_step import TrainingStep
 
@@ -251,6 +252,24 @@ def test_training_needs_no_more_than_torch_and_numpy() -> None:
     blocked = f"import sys; sys.modules.update(dict.fromkeys({others}))"
     done = subprocess.run([sys.executable, "-c", f"{blocked}; import rnnzoo.emulation"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_cudnn_multiplies_in_float32_unless_newer_settings_chose_otherwise() -> None:
+    cudnn, cuda = torch.backends.cudnn, torch.device("cuda")
+    before = cudnn.allow_tf32
+    with plain_float32(cuda), plain_float32(cuda):
+        assert not cudnn.allow_tf32
+    assert cudnn.allow_tf32 == before
+    if not hasattr(cudnn, "conv"):
+        pytest.skip("this PyTorch has no newer settings")
+    chosen = cudnn.conv.fp32_precision
+    cudnn.conv.fp32_precision = "ieee"
+    try:
+        with plain_float32(cuda):
+            assert cudnn.conv.fp32_precision == "ieee"
+    finally:
+        cudnn.conv.fp32_precision = chosen
+    assert cudnn.allow_tf32 == before
 
 
 def test_only_cuda_devices_capture() -> None:
