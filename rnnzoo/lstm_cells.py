@@ -103,7 +103,9 @@ def _launch(name: str, tensors: tuple[Tensor, ...]) -> None:
 
     arguments, constants = launch_arguments(tensors)
     *_, count, _ = arguments
-    getattr(cell_kernels, name)[(-(-count // _BLOCK),)](*arguments, **constants)
+    # Triton launches on the current device, which may be another than that of the tensors.
+    with torch.cuda.device_of(tensors[0]):
+        getattr(cell_kernels, name)[(-(-count // _BLOCK),)](*arguments, **constants)
 
 
 def _in_one_launch(gates: Tensor) -> bool:
