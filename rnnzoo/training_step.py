@@ -109,9 +109,6 @@ class TrainingStep:
             for name, part in self.parts.items()
             if list(part.parameters())
         }
-        for optimizer in self.optimizers.values():
-            # PyTorch warns of steps before the capture, and of training that is never captured.
-            optimizer._warned_capturable_if_run_uncaptured = True
         self.tie_learning_rate()
 
     @property
