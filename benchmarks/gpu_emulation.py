@@ -66,6 +66,7 @@ def seeds_at_once(device: str, budget: float) -> dict[str, Any]:
         for training in trainings:
             training.run(until=COMPARED_STEPS)
             assert training.captured is not None
+            assert training.captured.recorded, "without a graph, the times would be those of ordinary steps"
             replays.append(training.captured)
         once = seconds(replays[0], device)
         steps = max(1, int(budget / SEEDS / once))
