@@ -134,7 +134,8 @@ class Encoder(nn.Module, ABC):
         mechanistic: whether it reads weights; None for the rails.
         permuted_in_training: the trainer renumbers hidden units at random before each training step.
         captured_in_training: on a CUDA device the trainer records one training step and replays it; False for a
-            `forward` that reads what changes from step to step on the host, such as a counter or Python's `random`.
+            `forward` that reads what changes from step to step on the host, such as a counter or Python's `random`, or
+            that puts new tensors in the place of its own instead of changing their values.
         needs_truth: it reads `Rows.truth` (the upper rail).
         profiles: settings that differ from the defaults, which are the paper's, by name of the profile.
     """
