@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from statistics import median
 
 from page_block import PageBlock
 
@@ -59,7 +60,7 @@ def _emulation(results: Results) -> list[str]:
     for encoder in _encoders(results):
         runs = results.emulation(encoder)
         paper = PAPER_EMULATION.get(results.kind, {}).get(encoder)
-        step = 1000 * sum(run.record["seconds"]["training"] / run.record["config"]["steps"] for run in runs) / len(runs)
+        step = 1000 * median(run.record["seconds"]["training"] / run.record["config"]["steps"] for run in runs)
         cells = [
             _cell(over_seeds(runs, "validation", "total_variation"), 4),
             _cell(paper, 3),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rnnzoo.products import has_onednn, linear, map_rows
+from rnnzoo.products import has_onednn, linear, map_rows, outer_products
 
 
 def relative_error(value: Tensor, exact: Tensor) -> float:
@@ -47,6 +47,29 @@ def test_a_relu_may_follow_at_once(dtype: torch.dtype) -> None:
     inputs, weight, bias = torch.randn(7, 5, dtype=dtype), torch.randn(3, 5, dtype=dtype), torch.randn(3, dtype=dtype)
     expected = (inputs @ weight.t() + bias).relu()
     assert torch.allclose(map_rows(inputs, weight, bias, relu=True), expected, atol=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    count=st.one_of(st.integers(1, 9), st.sampled_from([63, 64, 65, 200])),
+    width=st.integers(1, 40),
+    columns=st.sampled_from([1, 16, 48, 80, 96]),
+)
+def test_sums_of_outer_products_are_the_plain_ones(count: int, width: int, columns: int) -> None:
+    left, right = torch.randn(count, width), torch.randn(count, columns)
+    assert relative_error(outer_products(left, right).double(), left.double().t() @ right.double()) < 1e-5
+    assert torch.equal(outer_products(left.double(), right.double()), left.double().t() @ right.double())
+
+
+def test_sums_of_outer_products_do_not_depend_on_threads() -> None:
+    left, right, threads, found = torch.randn(300, 130), torch.randn(300, 64), torch.get_num_threads(), []
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            found.append(outer_products(left, right))
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*found)
 
 
 def test_transposed_and_strided_operands_are_taken_as_they_are() -> None:

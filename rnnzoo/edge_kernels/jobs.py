@@ -53,7 +53,6 @@ from __future__ import annotations
     GIVEN,  # [M, neurons, features]
     D_GIVEN,  # its gradient
     MAP,  # forward [features, columns], back [columns, features]
-    D_MAP,  # [parts, features, columns], as D_WEIGHT
     TERMS,  # [M, neurons, columns], back its gradient
     START,  # [neurons, columns], what the terms start from; zero if there is none
     ADDED,  # whether they start from what an earlier map has left
@@ -61,4 +60,4 @@ from __future__ import annotations
     NEW_FEATURES,
     NEW_MEANS,  # [M, new features]
     MAP_FIELDS,
-) = range(14)
+) = range(13)

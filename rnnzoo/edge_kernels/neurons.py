@@ -9,7 +9,6 @@ from rnnzoo.edge_kernels.jobs import (
     ADDED,
     COLUMNS,
     D_GIVEN,
-    D_MAP,
     FEATURES,
     GIVEN,
     MAP,
@@ -52,27 +51,6 @@ def map_neurons_back(maps, model):
             multiply_accumulate(
                 neurons, features, columns, d_given, features, terms, columns, 1, told[MAP], features, False
             )
-
-
-@njit
-def compare_neurons(maps, first, last, part):
-    """Gradients of the maps, from what was given and the gradient of the terms, where they are asked for.
-
-    Args:
-        maps: see `jobs`.
-        first, last: which networks, all of one part.
-        part: its number.
-
-    """
-    for index in range(len(maps)):
-        told = maps[index]
-        neurons, features, columns = told[NEURONS], told[FEATURES], told[COLUMNS]
-        if told[D_MAP]:
-            terms = told[TERMS] + _BYTES * first * neurons * columns
-            given = told[GIVEN] + _BYTES * first * neurons * features
-            d_map = told[D_MAP] + _BYTES * part * features * columns
-            rows = (last - first) * neurons
-            multiply_accumulate(features, columns, rows, d_map, columns, given, 1, features, terms, columns, False)
 
 
 @njit

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from numba import njit
 
 from rnnzoo.edge_kernels.jobs import SENDERS
-from rnnzoo.edge_kernels.neurons import average_neurons, compare_neurons, map_neurons, map_neurons_back
+from rnnzoo.edge_kernels.neurons import average_neurons, map_neurons, map_neurons_back
 from rnnzoo.edge_kernels.sources import SOURCES
 from rnnzoo.edge_kernels.stack import retrace_matrix, retrace_vector, update_matrix, update_vector
 from rnnzoo.vector_kernels.vectors import address
@@ -54,8 +54,6 @@ def _compile(sources: str) -> tuple[Callable, Callable]:
                     else:
                         retrace_vector(jobs[layer, index], columns, model)
                 map_neurons_back(maps[layer], model)
-        for layer in range(len(jobs)):
-            compare_neurons(maps[layer], first, last, part)
 
     return update, retrace
 

@@ -17,6 +17,7 @@ from rnnzoo.encoders.layers import ResidualCore
 from rnnzoo.encoders.protocol import InputSpace
 from rnnzoo.fused_networks import LEAST_WORK, FusedNetworks, numbers
 from rnnzoo.prober import Prober
+from rnnzoo.products import outer_products
 from rnnzoo.threads import in_parts
 
 _IMPOSSIBLE = -1e30
@@ -224,11 +225,12 @@ def _gradients(
     gradients += [d_inner.t() @ _joined([part.flatten(0, 1) for part in answers]), d_inner.sum(0)]
     for layer in range(len(parts[0].core_gates)):
         d_layer = _joined([part.core_gates[layer].flatten(0, 1) for part in parts])
-        given = [part.flow[layer] for part in parts] if layer else answers
+        given = [part.flow[layer] if layer else part.answers for part in parts]
         before = [part.core_states[layer, :-1, 0] for part in parts]
         sides = [torch.cat(side, dim=-1).flatten(0, 1) for side in zip(given, before, strict=True)]
-        both = d_layer.t() @ _joined(sides)
-        gradients += [*both.split((given[0].shape[-1], before[0].shape[-1]), dim=1)]
+        both = outer_products(d_layer, _joined(sides))
+        d_by_input, d_recurrent = both.split((given[0].shape[-1], before[0].shape[-1]), dim=1)
+        gradients += [d_by_input if layer else _narrowed(d_by_input, sizes.rows, sizes.outputs).flatten(1), d_recurrent]
         gradients.append(torch.stack([part[layer] for part in d_biases]).sum(0))
     return gradients
 

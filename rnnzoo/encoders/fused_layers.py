@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from rnnzoo.encoders.edge_jobs import LayerJobs, parts_of, run_layers
 from rnnzoo.encoders.fused_edges import can_fuse
+from rnnzoo.products import outer_products
 from rnnzoo.symmetry import Axes
 
 if TYPE_CHECKING:
@@ -134,7 +135,6 @@ class _Layers(torch.autograd.Function):
             d_terms = [d_pools[0].new_empty(models, sizes[g], len(connections.terms[g]) * columns) for g in groups]
             d_shared = d_means[0].new_empty(models, len(connections.stacks) * columns)
             by_part = [layer.own[axes].new_empty(parts, *layer.own[axes].shape) for axes in matrices]
-            maps_by_part = [layer.neuron[group].new_empty(parts, *layer.neuron[group].t().shape) for group in groups]
             table.of_matrices(jobs.EDGES, edges)
             table.of_matrices(jobs.WEIGHT, [layer.own[axes].t().contiguous() for axes in matrices])
             table.of_matrices(jobs.D_WEIGHT, by_part)
@@ -144,19 +144,19 @@ class _Layers(torch.autograd.Function):
             table.of_stacks(jobs.POSITIVE, signs)
             shares = layer.network.split([mean.shape[-1] for mean in means], dim=1)
             maps = iter([weight.contiguous() for weight in (*layer.neuron.values(), *shares)])
-            for group, flow, given, d_pool, d_map in zip(groups, d_terms, pools, d_pools, maps_by_part, strict=True):
-                d_given = d_pool if inner else None
-                table.add_map(sizes[group], next(maps), flow, given=given, d_given=d_given, d_map=d_map)
+            for group, flow, d_pool in zip(groups, d_terms, d_pools, strict=True):
+                table.add_map(sizes[group], next(maps), flow, d_given=d_pool if inner else None)
             for d_mean in d_means_between:
                 table.add_map(1, next(maps), d_shared, d_given=d_mean if inner else None)
             tables.append(table)
-            results.append((by_part, maps_by_part, d_terms, d_shared, means))
+            results.append((by_part, d_terms, d_shared, pools, means))
         run_layers(retrace, tables, forward=False)
         gradients: list[Tensor] = []
-        for layer, (by_part, maps_by_part, d_terms, d_shared, means) in zip(layers, results, strict=True):
+        for layer, (by_part, d_terms, d_shared, pools, means) in zip(layers, results, strict=True):
             gradients += [weight.sum(0) for weight in by_part]
-            gradients += [weight.sum(0).t() for weight in maps_by_part]
-            gradients += [d_shared.t() @ torch.cat(means, dim=-1), d_shared.sum(0)]
+            for flow, given in zip(d_terms, pools, strict=True):
+                gradients.append(outer_products(flow.flatten(0, 1), given.flatten(0, 1)))
+            gradients += [outer_products(d_shared, torch.cat(means, dim=-1)), d_shared.sum(0)]
             for group, flow in zip(groups, d_terms, strict=True):
                 if group in layer.embeddings:
                     table_gradient = torch.zeros_like(layer.embeddings[group])
