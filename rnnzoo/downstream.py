@@ -15,6 +15,7 @@ from rnnzoo.encoders import Encoder, Rows, embed_rows, encode, prepare
 from rnnzoo.encoders.layers import mlp
 from rnnzoo.errors import UsageError
 from rnnzoo.properties import Property
+from rnnzoo.recurrence import plain_float32
 from rnnzoo.symmetry import symmetry_of
 
 Progress = Callable[[int, float], None]
@@ -183,9 +184,10 @@ def _train(
         optimizer.param_groups[0]["lr"] = config.learning_rate * rate
         generator = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 2, step]))
         batch = torch.from_numpy(generator.integers(rows, size=min(rows_per_step, rows)))
-        value = loss(batch.to(parameters[0].device))
-        optimizer.zero_grad()
-        value.backward()
+        with plain_float32(parameters[0].device):
+            value = loss(batch.to(parameters[0].device))
+            optimizer.zero_grad()
+            value.backward()
         nn.utils.clip_grad_norm_(parameters, config.clip_norm)
         optimizer.step()
         if progress:
