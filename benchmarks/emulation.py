@@ -70,7 +70,7 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def phases(training: EmulationTraining) -> list[float]:
-    """Seconds of each part of one training step: the same calls as `EmulationTraining.update`, timed apart."""
+    """Seconds of each part of one training step: the same calls as `rnnzoo.training_step` makes, timed apart."""
     marks = [time.perf_counter()]
     batch, inputs, targets = training.draw(training.step)
     marks.append(time.perf_counter())

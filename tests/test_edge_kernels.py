@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thread_counts import with_one_and_three_threads
 from torch import Tensor
 
 import rnnzoo.threads
@@ -109,16 +110,13 @@ def test_compiled_passes_and_gradients_are_the_plain_ones(
 def test_a_compiled_pass_does_not_depend_on_threads() -> None:
     over = connections(diagonals=True)
     inputs = random_inputs(over, 33, {"a": 24, "b": 32}, 16, 48, with_shared=True)
-    threads, results = torch.get_num_threads(), []
-    try:
-        for count in (1, 3):
-            torch.set_num_threads(count)
-            ours, wanted = leaves(inputs, True, torch.float32)
-            values = outputs(run(over, ours))
-            results.append((*values, *torch.autograd.grad(sum(v.square().sum() for v in values), wanted)))
-    finally:
-        torch.set_num_threads(threads)
-    assert all(torch.equal(one, three) for one, three in zip(*results, strict=True))
+
+    def work() -> tuple[Tensor, ...]:
+        ours, wanted = leaves(inputs, True, torch.float32)
+        values = outputs(run(over, ours))
+        return *values, *torch.autograd.grad(sum(v.square().sum() for v in values), wanted)
+
+    assert all(torch.equal(one, three) for one, three in zip(*with_one_and_three_threads(work), strict=True))
 
 
 def test_what_cannot_be_compiled_is_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thread_counts import with_one_and_three_threads
 from torch import Tensor
 
 from rnnzoo.encoders import Context, InputSpace, Rows
@@ -80,16 +81,12 @@ def test_threads_change_no_answer() -> None:
     torch.manual_seed(0)
     encoder = random_encoder(network, probes=4, steps=10)
     weights = torch.randn(60, network.parameter_count)
-    threads = torch.get_num_threads()
-    results = []
-    try:
-        for count in (1, 3):
-            torch.set_num_threads(count)
-            z = encoder(Rows(network, weights))
-            results.append((z, gradients(encoder, z)))
-    finally:
-        torch.set_num_threads(threads)
-    (one, of_one), (three, of_three) = results
+
+    def work() -> tuple[Tensor, tuple[Tensor, ...]]:
+        z = encoder(Rows(network, weights))
+        return z, gradients(encoder, z)
+
+    (one, of_one), (three, of_three) = with_one_and_three_threads(work)
     assert torch.allclose(one, three, atol=1e-5)
     for mine, other in zip(of_one, of_three, strict=True):
         # Sums over the networks are cut where the threads' parts are.

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thread_counts import with_one_and_three_threads
 
 from rnnzoo.errors import UsageError
 from rnnzoo.fused_networks import FusedNetworks, can_fuse
@@ -90,17 +91,13 @@ def test_compiled_answers_do_not_depend_on_threads() -> None:
     network = Network(5, 32, 2, 5)
     weights = torch.randn(9, network.parameter_count)
     inputs = torch.randn(9, 8, 40, 5)
-    threads = torch.get_num_threads()
-    results = []
-    try:
-        for count in (1, 3):
-            torch.set_num_threads(count)
-            given_inputs = inputs.clone().requires_grad_()
-            answers = Prober(network, weights).run(given_inputs)
-            results.append((answers, *torch.autograd.grad(answers.square().sum(), given_inputs)))
-    finally:
-        torch.set_num_threads(threads)
-    assert all(torch.equal(one, three) for one, three in zip(*results, strict=True))
+
+    def work() -> tuple[torch.Tensor, ...]:
+        given_inputs = inputs.clone().requires_grad_()
+        answers = Prober(network, weights).run(given_inputs)
+        return answers, *torch.autograd.grad(answers.square().sum(), given_inputs)
+
+    assert all(torch.equal(one, three) for one, three in zip(*with_one_and_three_threads(work), strict=True))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thread_counts import with_one_and_three_threads
 from torch import Tensor
 
 from rnnzoo.products import has_onednn, linear, map_rows, outer_products
@@ -63,14 +64,8 @@ def test_sums_of_outer_products_are_the_plain_ones(count: int, width: int, colum
 
 
 def test_sums_of_outer_products_do_not_depend_on_threads() -> None:
-    left, right, threads, found = torch.randn(300, 130), torch.randn(300, 64), torch.get_num_threads(), []
-    try:
-        for count in (1, 3):
-            torch.set_num_threads(count)
-            found.append(outer_products(left, right))
-    finally:
-        torch.set_num_threads(threads)
-    assert torch.equal(*found)
+    left, right = torch.randn(300, 130), torch.randn(300, 64)
+    assert torch.equal(*with_one_and_three_threads(lambda: outer_products(left, right)))
 
 
 def test_transposed_and_strided_operands_are_taken_as_they_are() -> None:

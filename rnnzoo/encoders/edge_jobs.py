@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ LINE = 16
 """Numbers in a cache line."""
 LEAST_WORK = 1 << 20
 """Numbers of the new edges below which a second thread costs more than it saves."""
-PART = 8
+PART = 4
 """Networks whose gradients of weights are added up by one thread, however many threads there are."""
 
 
@@ -30,7 +31,7 @@ class LayerJobs:
     def __init__(self, connections: Connections, sizes: Mapping[str, int], models: int, columns: int) -> None:
         from rnnzoo.edge_kernels import jobs
 
-        self.fields, self.connections, self.models, self.columns = jobs, connections, models, columns
+        self.fields, self.connections, self.sizes, self.models, self.columns = jobs, connections, sizes, models, columns
         self.table = [[0] * jobs.FIELDS for _ in connections.stacks]
         self.rows = {axes: row for row, axes in enumerate(connections.stacks)}
         self.held: list[Tensor] = []
@@ -42,6 +43,22 @@ class LayerJobs:
     def new_shared(self) -> Tensor:
         """Zeros [M, stacks * columns]."""
         return torch.zeros(self.models, len(self.rows) * self.columns)
+
+    def new_terms(self) -> list[Tensor]:
+        """Room for the terms of every group, [M, N, uses * columns]."""
+        return self._per_neuron(self.connections.terms)
+
+    def new_pools(self) -> list[Tensor]:
+        """Room for the pools of every group, [M, N, pools * columns]."""
+        return self._per_neuron(self.connections.pools)
+
+    def new_signs(self) -> list[Tensor]:
+        """Room for a bit per new edge of every stack, uint8."""
+        edges = [math.prod(self.sizes[group] for group in axes) for axes in self.connections.stacks]
+        return [torch.empty(self.models * count * self.columns // 8, dtype=torch.uint8) for count in edges]
+
+    def _per_neuron(self, users: Mapping[str, list[tuple[Axes, int]]]) -> list[Tensor]:
+        return [torch.empty(self.models, self.sizes[g], len(uses) * self.columns) for g, uses in users.items()]
 
     def of_stacks(self, field: int, tensors: Sequence[Tensor]) -> None:
         """One tensor per stack."""
@@ -84,25 +101,40 @@ class LayerJobs:
         )
         self._in_columns(self.connections.pools, means, places)
 
-    def add_map(self, neurons: int, weight: Tensor, terms: Tensor, **others: Tensor | None) -> None:
+    def add_map(
+        self,
+        neurons: int,
+        weight: Tensor,
+        terms: Tensor,
+        given: Tensor | None = None,
+        d_given: Tensor | None = None,
+        start: Tensor | None = None,
+        added: bool = False,
+        new_pools: Tensor | None = None,
+        new_means: Tensor | None = None,
+    ) -> None:
         """A linear map to terms.
 
         Args:
             neurons: of the group, or 1 for its mean.
             weight: [features, columns], back [columns, features].
             terms: [M, neurons, columns], back its gradient.
-            others: by names of `jobs` in small letters; without a word of `start` the terms are added to.
+            given, d_given: what is mapped [M, neurons, features], back its gradient if it is wanted.
+            start: what the terms start from [neurons, columns], zero if there is none.
+            added: the terms start from what an earlier map has left.
+            new_pools, new_means: pools of the group after the edges, and where their means go.
         """
         jobs, row = self.fields, [0] * self.fields.MAP_FIELDS
         columns = terms.shape[-1]
         row[jobs.NEURONS], row[jobs.FEATURES], row[jobs.COLUMNS] = neurons, weight.numel() // columns, columns
-        row[jobs.ADDED] = "start" not in others
-        for name, tensor in {"map": weight, "terms": terms, **others}.items():
+        row[jobs.ADDED] = added
+        row[jobs.NEW_FEATURES] = 0 if new_pools is None else new_pools.shape[-1]
+        fields = jobs.MAP, jobs.TERMS, jobs.GIVEN, jobs.D_GIVEN, jobs.START, jobs.NEW_POOLS, jobs.NEW_MEANS
+        tensors = weight, terms, given, d_given, start, new_pools, new_means
+        for field, tensor in zip(fields, tensors, strict=True):
             if tensor is not None:
-                row[getattr(jobs, name.upper())] = tensor.data_ptr()
+                row[field] = tensor.data_ptr()
                 self.held.append(tensor)
-        if (pools := others.get("new_pools")) is not None:
-            row[jobs.NEW_FEATURES] = pools.shape[-1]
         self.maps.append(row)
 
     def _in_columns(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -59,12 +58,8 @@ class _Update(torch.autograd.Function):
         models, columns = len(terms[0]), weights[0].shape[1]
         sizes = {group: term.shape[1] for group, term in zip(connections.groups, terms, strict=True)}
         updated = [values.new_empty(*values.shape[:3], columns) for values in edges if keep]
-        pools = [edges[0].new_empty(models, sizes[g], len(connections.pools[g]) * columns) for g in connections.groups]
-        signs = [
-            torch.empty(models * math.prod(sizes[group] for group in axes) * columns // 8, dtype=torch.uint8)
-            for axes in connections.stacks
-        ]
         table = LayerJobs(connections, sizes, models, columns)
+        pools, signs = table.new_pools(), table.new_signs()
         table.of_matrices(jobs.EDGES, edges)
         table.of_matrices(jobs.WEIGHT, weights)
         table.of_matrices(jobs.UPDATED, updated)
@@ -95,11 +90,8 @@ class _Update(torch.autograd.Function):
         wanted = ctx.needs_input_grad[3 : 3 + matrices]
         d_edges = [torch.empty_like(values) if wants else None for values, wants in zip(edges, wanted, strict=True)]
         by_part = [weight.new_empty(parts_of(models), *weight.shape) for weight in weights]
-        d_terms = [
-            edges[0].new_empty(models, sizes[g], len(connections.terms[g]) * columns) for g in connections.groups
-        ]
         table = LayerJobs(connections, sizes, models, columns)
-        d_shared = table.new_shared()
+        d_terms, d_shared = table.new_terms(), table.new_shared()
         table.of_matrices(jobs.EDGES, edges)
         table.of_matrices(jobs.WEIGHT, [weight.t().contiguous() for weight in weights])
         table.of_matrices(jobs.UPDATED, d_updated)

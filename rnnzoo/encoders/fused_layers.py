@@ -5,7 +5,6 @@ The edges of a few networks fit the cache: a layer finds there what the one befo
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -80,18 +79,13 @@ class _Layers(torch.autograd.Function):
         models, columns = len(passed.pools[groups[0]]), layers[0].own[matrices[0]].shape[1]
         edges = [passed.edges[axes].contiguous() for axes in matrices]
         pools, means = ([part[group].contiguous() for group in groups] for part in (passed.pools, passed.means))
-        terms = [edges[0].new_empty(models, sizes[g], len(connections.terms[g]) * columns) for g in groups]
-        shared = edges[0].new_empty(models, len(connections.stacks) * columns)
-        tables, kept = [], []
-        for number, layer in enumerate(layers):
-            table = LayerJobs(connections, sizes, models, columns)
+        tables = [LayerJobs(connections, sizes, models, columns) for _ in layers]
+        # The terms of a layer are used up before those of the next.
+        terms, shared, kept = tables[0].new_terms(), tables[0].new_shared(), []
+        for number, (layer, table) in enumerate(zip(layers, tables, strict=True)):
             updated = [values.new_empty(*values.shape[:3], columns) for values in edges if number < count - 1]
-            new_pools = [terms[0].new_empty(models, sizes[g], len(connections.pools[g]) * columns) for g in groups]
+            new_pools, signs = table.new_pools(), table.new_signs()
             new_means = [values.new_empty(models, values.shape[-1]) for values in new_pools]
-            signs = [
-                torch.empty(models * math.prod(sizes[group] for group in axes) * columns // 8, dtype=torch.uint8)
-                for axes in connections.stacks
-            ]
             table.of_matrices(jobs.EDGES, edges)
             table.of_matrices(jobs.WEIGHT, [layer.own[axes].contiguous() for axes in matrices])
             table.of_matrices(jobs.UPDATED, updated)
@@ -104,10 +98,8 @@ class _Layers(torch.autograd.Function):
                 start = layer.embeddings.get(group)
                 start = start if start is None else start[:, : into.shape[-1]].contiguous()
                 table.add_map(sizes[group], next(maps), into, given=given, start=start, new_pools=new, new_means=mean)
-            for mean in means:
-                first = {"start": layer.bias} if mean is means[0] else {}
-                table.add_map(1, next(maps), shared, given=mean, **first)
-            tables.append(table)
+            for place, mean in enumerate(means):
+                table.add_map(1, next(maps), shared, given=mean, start=layer.bias, added=place > 0)
             kept.append((edges, pools, means, signs))
             edges, pools, means = updated, new_pools, new_means
         run_layers(update, tables, forward=True)
@@ -126,14 +118,12 @@ class _Layers(torch.autograd.Function):
         layers = _gathered(connections, len(kept), ctx.embedded, ctx.saved_tensors)
         models, columns = len(d_means[0]), layers[0].own[matrices[0]].shape[1]
         d_means = tuple(mean.contiguous() for mean in d_means)
-        d_pools = [mean.new_empty(models, sizes[g], mean.shape[-1]) for g, mean in zip(groups, d_means, strict=True)]
-        d_means_between = [torch.empty_like(mean) for mean in d_means]
-        tables, results, parts = [], [], parts_of(models)
-        for number, (layer, (edges, pools, means, signs)) in enumerate(zip(layers, kept, strict=True)):
+        tables = [LayerJobs(connections, sizes, models, columns) for _ in layers]
+        d_pools, d_means_between = tables[0].new_pools(), [torch.empty_like(mean) for mean in d_means]
+        results, parts = [], parts_of(models)
+        for number, (layer, table, (edges, pools, means, signs)) in enumerate(zip(layers, tables, kept, strict=True)):
             inner, last = number > 0, number == len(layers) - 1
-            table = LayerJobs(connections, sizes, models, columns)
-            d_terms = [d_pools[0].new_empty(models, sizes[g], len(connections.terms[g]) * columns) for g in groups]
-            d_shared = d_means[0].new_empty(models, len(connections.stacks) * columns)
+            d_terms, d_shared = table.new_terms(), table.new_shared()
             by_part = [layer.own[axes].new_empty(parts, *layer.own[axes].shape) for axes in matrices]
             table.of_matrices(jobs.EDGES, edges)
             table.of_matrices(jobs.WEIGHT, [layer.own[axes].t().contiguous() for axes in matrices])
@@ -148,7 +138,6 @@ class _Layers(torch.autograd.Function):
                 table.add_map(sizes[group], next(maps), flow, d_given=d_pool if inner else None)
             for d_mean in d_means_between:
                 table.add_map(1, next(maps), d_shared, d_given=d_mean if inner else None)
-            tables.append(table)
             results.append((by_part, d_terms, d_shared, pools, means))
         run_layers(retrace, tables, forward=False)
         gradients: list[Tensor] = []
