@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,10 +10,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rnnzoo.compilation import PADDING, can_compile
-from rnnzoo.threads import in_parts, split
+from rnnzoo.threads import in_parts
 
 LEAST_WORK = 1 << 20
 """Multiply-adds below which a second thread costs more than it saves."""
+COLUMNS_AT_ONCE = 48
+"""Columns of the left factor that a thread takes at a time."""
 
 
 def has_onednn(*tensors: Tensor) -> bool:
@@ -40,20 +43,52 @@ def outer_products(left: Tensor, right: Tensor) -> Tensor:
     """The sum over N of the outer products of their rows, [N, K] and [N, L] to [K, L], without gradient.
 
     Every element is one chain of multiply-adds, the same for any number of threads, where it is compiled: on the CPU in
-    float32 with L a multiple of 16.
+    float32 with K or L a multiple of 16.
     """
-    if right.shape[1] % PADDING or not can_compile(left, right):
-        return left.t() @ right
+    return all_outer_products([(left, right)])[0]
+
+
+def all_outer_products(pairs: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
+    """`outer_products` of many pairs, whose columns are split among the threads all at once."""
+    turned = [right.shape[1] % PADDING != 0 for _, right in pairs]
+    ordered = [pair[::-1] if turn else pair for pair, turn in zip(pairs, turned, strict=True)]
+    compiled = [number for number, pair in enumerate(ordered) if _fits(*pair)]
+    results = dict(zip(compiled, _compiled_outer_products([ordered[number] for number in compiled]), strict=True))
+    for number, (left, right) in enumerate(ordered):
+        if number not in results:
+            results[number] = left.t() @ right
+    return [results[number].t() if turn else results[number] for number, turn in enumerate(turned)]
+
+
+def _fits(left: Tensor, right: Tensor) -> bool:
+    return len(right) > 0 and right.shape[1] % PADDING == 0 and can_compile(left, right)
+
+
+def _compiled_outer_products(pairs: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
+    if not pairs:
+        return []
     from rnnzoo.vector_kernels.outer_products import sum_of_outer_products
 
-    (count, width), columns = left.shape, right.shape[1]
-    result = left.new_empty(width, columns)
-    arrays = [tensor.detach().contiguous().numpy().reshape(-1) for tensor in (left, right, result)]
-    threads = min(torch.get_num_threads(), max(1, count * width * columns // LEAST_WORK), width)
-    in_parts(
-        split(width, threads), lambda first, last: sum_of_outer_products(count, width, columns, first, last, *arrays)
-    )
-    return result
+    tasks, results, slices = [], [], []
+    for number, (left, right) in enumerate(pairs):
+        (count, width), columns = left.shape, right.shape[1]
+        results.append(left.new_empty(width, columns))
+        arrays = [tensor.detach().contiguous().numpy().reshape(-1) for tensor in (left, right, results[-1])]
+        tasks.append((count, width, columns, arrays))
+        slices += [(count * columns, number, start) for start in range(0, width, COLUMNS_AT_ONCE)]
+
+    def do(number: int, start: int) -> None:
+        count, width, columns, arrays = tasks[number]
+        sum_of_outer_products(count, width, columns, start, min(start + COLUMNS_AT_ONCE, width), *arrays)
+
+    # Long ones first: whoever is done early takes a short one more.
+    parts = [part for _, *part in sorted(slices, reverse=True)]
+    if sum(count * width * columns for count, width, columns, _ in tasks) < 2 * LEAST_WORK:
+        for part in parts:
+            do(*part)
+    else:
+        in_parts([(number, start) for number, start in parts], do)
+    return results
 
 
 class _Linear(torch.autograd.Function):

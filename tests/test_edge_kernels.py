@@ -57,7 +57,7 @@ def run(over: Connections, inputs: Inputs, keep: bool = True) -> Passed:
 
 
 def outputs(passed: Passed) -> list[Tensor]:
-    return [value for part in passed for value in part.values()]
+    return [*passed.edges.values(), *passed.pools.values(), passed.means]
 
 
 @settings(max_examples=40, deadline=None)
@@ -97,7 +97,11 @@ def test_compiled_passes_and_gradients_are_the_plain_ones(
     for value, exact_value in zip(outputs(found), outputs(expected), strict=True):
         assert value.shape == exact_value.shape
         assert torch.allclose(value.double(), exact_value, atol=1e-5, rtol=1e-5)
-    chosen = [outputs(p) if seen == "all" else list(getattr(p, seen).values()) for p in (found, expected)]
+    chosen = [outputs(p) for p in (found, expected)]
+    if seen != "all":
+        edges, pools = len(found.edges), len(found.pools)
+        which = {"edges": slice(edges), "pools": slice(edges, edges + pools), "means": slice(edges + pools, None)}[seen]
+        chosen = [values[which] for values in chosen]
     directions = [torch.randn_like(value) for value in chosen[0]]
     losses = [sum((v * d).sum() for v, d in zip(values, directions, strict=True)) for values in chosen]
     gradients = torch.autograd.grad(losses[0], wanted)

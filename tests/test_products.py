@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from thread_counts import with_one_and_three_threads
 from torch import Tensor
 
-from rnnzoo.products import has_onednn, linear, map_rows, outer_products
+from rnnzoo.products import all_outer_products, has_onednn, linear, map_rows, outer_products
 
 
 def relative_error(value: Tensor, exact: Tensor) -> float:
@@ -61,6 +61,17 @@ def test_sums_of_outer_products_are_the_plain_ones(count: int, width: int, colum
     left, right = torch.randn(count, width), torch.randn(count, columns)
     assert relative_error(outer_products(left, right).double(), left.double().t() @ right.double()) < 1e-5
     assert torch.equal(outer_products(left.double(), right.double()), left.double().t() @ right.double())
+
+
+@pytest.mark.parametrize("largest", [40, 400])
+def test_many_sums_of_outer_products_are_each_their_own(largest: int) -> None:
+    sizes = [(5, 3, 16), (largest, 120, 48), (1, 7, 7), (70, 96, 28), (0, 4, 16)]
+    pairs = [(torch.randn(count, width), torch.randn(count, columns)) for count, width, columns in sizes]
+    pairs.append((torch.randn(4, 16, dtype=torch.float64), torch.randn(4, 16, dtype=torch.float64)))
+    for (left, right), found in zip(pairs, all_outer_products(pairs), strict=True):
+        assert torch.equal(found, outer_products(left, right))
+        assert relative_error(found.double(), left.double().t() @ right.double()) < 1e-5
+    assert all_outer_products([]) == []
 
 
 def test_sums_of_outer_products_do_not_depend_on_threads() -> None:

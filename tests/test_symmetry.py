@@ -101,7 +101,7 @@ def test_the_pooled_last_layer_is_the_mean_of_the_whole_layer() -> None:
     layer = PooledLayer(symmetry, stack_channels(symmetry), 6).double()
     stacks = stack_tensors(symmetry, random_weights(symmetry.network, 2))
     passed = layer.connections.pool(stacks)
-    terms = layer.connections.split_terms(layer._terms(passed.pools, layer.embedding()), layer._shared(passed.means))
+    terms = layer.connections.split_terms(layer._terms(passed.pools, layer.embedding()), layer.network(passed.means))
     means = []
     for axes, values in stacks.items():
         if len(axes) == 1:

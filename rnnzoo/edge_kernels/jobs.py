@@ -24,7 +24,7 @@ from __future__ import annotations
     UPDATED,  # [M, receivers, senders, D], back its gradient
     UPDATED_NEAR,  # forward: written as well; back: read instead
     POSITIVE,  # where it is positive
-    RECEIVER,  # [M, receivers, D], back its gradient, as of the next five
+    RECEIVER,  # [M, receivers, D], back its gradient, as of all that follow up to the means
     RECEIVER_ROW,
     SENDER,  # [M, senders, D]
     SENDER_ROW,
@@ -36,9 +36,9 @@ from __future__ import annotations
     BY_SENDER_ROW,
     DIAGONAL,  # [M, receivers, D]
     DIAGONAL_ROW,
-    RECEIVER_MEAN,  # gradient of the mean of the pool [M, D], as of the next two, in rows as long as the pool's
-    SENDER_MEAN,
-    DIAGONAL_MEAN,
+    MEAN,  # of all edges [M, D]
+    DIAGONAL_MEAN,  # [M, D]
+    MEAN_ROW,
     D_EDGES,  # [M, receivers, senders, channels]
     D_EDGES_NEAR,  # written as well
     D_WEIGHT,  # [parts, channels, D], the sum over the networks of each part
@@ -54,9 +54,5 @@ from __future__ import annotations
     MAP,  # forward [features, columns], back [columns, features]
     TERMS,  # [M, neurons, columns], back its gradient
     START,  # [neurons, columns], what the terms start from; zero if there is none
-    ADDED,  # whether they start from what an earlier map has left
-    NEW_POOLS,  # [M, neurons, new features], to be averaged after the edges
-    NEW_FEATURES,
-    NEW_MEANS,  # [M, new features]
     MAP_FIELDS,
-) = range(13)
+) = range(9)

@@ -6,16 +6,12 @@ import numpy as np
 from numba import njit
 
 from rnnzoo.edge_kernels.jobs import (
-    ADDED,
     COLUMNS,
     D_GIVEN,
     FEATURES,
     GIVEN,
     MAP,
     NEURONS,
-    NEW_FEATURES,
-    NEW_MEANS,
-    NEW_POOLS,
     START,
     TERMS,
 )
@@ -33,8 +29,7 @@ def map_neurons(maps, model):
         told = maps[index]
         neurons, features, columns = told[NEURONS], told[FEATURES], told[COLUMNS]
         terms = told[TERMS] + _BYTES * model * neurons * columns
-        if not told[ADDED]:
-            _begin(told[START], terms, neurons * columns)
+        _begin(told[START], terms, neurons * columns)
         given = told[GIVEN] + _BYTES * model * neurons * features
         multiply_accumulate(neurons, columns, features, terms, columns, given, features, 1, told[MAP], columns, True)
 
@@ -51,23 +46,6 @@ def map_neurons_back(maps, model):
             multiply_accumulate(
                 neurons, features, columns, d_given, features, terms, columns, 1, told[MAP], features, False
             )
-
-
-@njit
-def average_neurons(maps, model):
-    """The means of a network's new pools over the neurons of each group."""
-    for index in range(len(maps)):
-        told = maps[index]
-        if told[NEW_POOLS]:
-            neurons, features = told[NEURONS], told[NEW_FEATURES]
-            share = splat(np.float32(1.0 / neurons))
-            pools = told[NEW_POOLS] + _BYTES * model * neurons * features
-            means = told[NEW_MEANS] + _BYTES * model * features
-            for column in range(0, features, LANES):
-                total = splat(np.float32(0.0))
-                for neuron in range(neurons):
-                    total = total + load_at(pools + _BYTES * (neuron * features + column))
-                store_at(means + _BYTES * column, total * share)
 
 
 @njit

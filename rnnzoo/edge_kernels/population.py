@@ -7,7 +7,7 @@ from collections.abc import Callable
 from numba import njit
 
 from rnnzoo.edge_kernels.jobs import SENDERS
-from rnnzoo.edge_kernels.neurons import average_neurons, map_neurons, map_neurons_back
+from rnnzoo.edge_kernels.neurons import map_neurons, map_neurons_back
 from rnnzoo.edge_kernels.sources import SOURCES
 from rnnzoo.edge_kernels.stack import retrace_matrix, retrace_vector, update_matrix, update_vector
 from rnnzoo.vector_kernels.vectors import address
@@ -39,7 +39,6 @@ def _compile(sources: str) -> tuple[Callable, Callable]:
                         update_matrix(jobs[layer, index], columns, model, room)
                     else:
                         update_vector(jobs[layer, index], columns, model)
-                average_neurons(maps[layer], model)
 
     @njit(cache=True, nogil=True)
     def retrace(jobs, maps, columns, first, last, part, scratch):

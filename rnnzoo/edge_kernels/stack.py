@@ -22,13 +22,13 @@ from rnnzoo.edge_kernels.jobs import (
     DIAGONAL_ROW,
     EDGES,
     EDGES_NEAR,
+    MEAN,
+    MEAN_ROW,
     POSITIVE,
     RECEIVER,
-    RECEIVER_MEAN,
     RECEIVER_ROW,
     RECEIVERS,
     SENDER,
-    SENDER_MEAN,
     SENDER_ROW,
     SENDERS,
     SHARED,
@@ -66,17 +66,21 @@ def _signs(at):
 
 @njit
 def update_vector(job, columns, model):
-    """ReLU of a vector's terms, `columns` numbers per neuron."""
+    """ReLU of a vector's terms, `columns` numbers per neuron, and its mean."""
     neurons = job[RECEIVERS]
     terms = _part(job, RECEIVER, model, neurons * job[RECEIVER_ROW])
     shared = _part(job, SHARED, model, job[SHARED_ROW])
     pool = _part(job, BY_RECEIVER, model, neurons * job[BY_RECEIVER_ROW])
+    mean = _part(job, MEAN, model, job[MEAN_ROW])
     signs = job[POSITIVE] + _signs(model * neurons * columns)
-    for row in range(neurons):
-        for column in range(0, columns, LANES):
+    for column in range(0, columns, LANES):
+        total = splat(_ZERO)
+        for row in range(neurons):
             value = load_at(terms + _BYTES * (row * job[RECEIVER_ROW] + column)) + load_at(shared + _BYTES * column)
             value = keep_positive(signs + _signs(row * columns + column), value)
             store_at(pool + _BYTES * (row * job[BY_RECEIVER_ROW] + column), value)
+            total = total + value
+        store_at(mean + _BYTES * column, total * splat(np.float32(1.0 / neurons)))
 
 
 @njit
@@ -86,7 +90,7 @@ def retrace_vector(job, columns, model):
     d_terms = _part(job, RECEIVER, model, neurons * job[RECEIVER_ROW])
     d_shared = _part(job, SHARED, model, job[SHARED_ROW])
     d_pool = _part(job, BY_RECEIVER, model, neurons * job[BY_RECEIVER_ROW])
-    d_mean = _part(job, RECEIVER_MEAN, model, job[BY_RECEIVER_ROW])
+    d_mean = _part(job, MEAN, model, job[MEAN_ROW])
     signs = job[POSITIVE] + _signs(model * neurons * columns)
     for column in range(0, columns, LANES):
         total = splat(_ZERO)
@@ -100,7 +104,7 @@ def retrace_vector(job, columns, model):
 
 @njit
 def update_matrix(job, columns, model, scratch):
-    """New edges of a network, where they are kept, their signs and their pools.
+    """New edges of a network, where they are kept, their signs, their pools and the means of these.
 
     Args:
         job, columns, model: what `jobs` describes, D, and which network.
@@ -119,9 +123,14 @@ def update_matrix(job, columns, model, scratch):
     by_receiver = _part(job, BY_RECEIVER, model, receivers * job[BY_RECEIVER_ROW])
     by_sender = _part(job, BY_SENDER, model, senders * job[BY_SENDER_ROW])
     diagonal = _part(job, DIAGONAL, model, receivers * job[DIAGONAL_ROW])
+    mean = _part(job, MEAN, model, job[MEAN_ROW])
+    diagonal_mean = _part(job, DIAGONAL_MEAN, model, job[MEAN_ROW])
     term, total = scratch, scratch + _BYTES * columns
-    share = splat(np.float32(1.0 / senders))
+    share, share_of_all = splat(np.float32(1.0 / senders)), splat(np.float32(1.0 / receivers))
     _clear(by_sender, job[BY_SENDER_ROW], senders, columns)
+    _clear(mean, columns, 1, columns)
+    if diagonal:
+        _clear(diagonal_mean, columns, 1, columns)
     for row in range(receivers):
         for column in range(0, columns, LANES):
             both = load_at(receiver + _BYTES * column) + load_at(shared + _BYTES * column)
@@ -133,7 +142,11 @@ def update_matrix(job, columns, model, scratch):
         )  # fmt: skip
         new_edges(senders, columns, told)
         for column in range(0, columns, LANES):
-            store_at(by_receiver + _BYTES * column, load_at(total + _BYTES * column) * share)
+            own = load_at(total + _BYTES * column) * share
+            store_at(by_receiver + _BYTES * column, own)
+            _add_to(mean + _BYTES * column, own * share_of_all)
+            if diagonal:
+                _add_to(diagonal_mean + _BYTES * column, load_at(diagonal + _BYTES * column) * share_of_all)
         edges += _BYTES * before
         kept += _BYTES * after if kept else 0
         near += _BYTES * after if near else 0
@@ -141,11 +154,10 @@ def update_matrix(job, columns, model, scratch):
         receiver += _BYTES * job[RECEIVER_ROW]
         by_receiver += _BYTES * job[BY_RECEIVER_ROW]
         diagonal += _BYTES * job[DIAGONAL_ROW] if diagonal else 0
-    share = splat(np.float32(1.0 / receivers))
     for source in range(senders):
         for column in range(0, columns, LANES):
             pool = by_sender + _BYTES * (source * job[BY_SENDER_ROW] + column)
-            store_at(pool, load_at(pool) * share)
+            store_at(pool, load_at(pool) * share_of_all)
 
 
 @njit
@@ -171,7 +183,7 @@ def retrace_matrix(job, columns, model, part, begun, scratch):
     d_sender = _part(job, SENDER, model, senders * job[SENDER_ROW])
     d_shared = _part(job, SHARED, model, job[SHARED_ROW])
     by_receiver = _part(job, BY_RECEIVER, model, receivers * job[BY_RECEIVER_ROW])
-    receiver_mean = _part(job, RECEIVER_MEAN, model, job[BY_RECEIVER_ROW])
+    mean = _part(job, MEAN, model, job[MEAN_ROW])
     flow, sender_shares = scratch, scratch + _BYTES * after
     receiver_share, total = scratch + 2 * _BYTES * after, scratch + _BYTES * (2 * after + columns)
     saved = total + _BYTES * columns
@@ -184,11 +196,11 @@ def retrace_matrix(job, columns, model, part, begun, scratch):
     for row in range(receivers):
         for column in range(0, columns, LANES):
             at = row * job[BY_RECEIVER_ROW] + column
-            own = _flow_of_pool(by_receiver, at, receiver_mean, column, receivers)
+            own = _flow_of_pool(by_receiver, at, mean, column, receivers)
             store_at(receiver_share + _BYTES * column, share * own)
             store_at(total + _BYTES * column, splat(_ZERO))
         own_shares = sender_shares + _BYTES * row * columns
-        if job[DIAGONAL_ROW]:
+        if job[DIAGONAL_MEAN]:
             _copy(own_shares, saved, columns)
             _add_flow_of_diagonal(job, columns, model, row, own_shares)
         told = Flow(
@@ -196,7 +208,7 @@ def retrace_matrix(job, columns, model, part, begun, scratch):
             d_sender, _BYTES * job[SENDER_ROW], total,
         )  # fmt: skip
         flow_of_gradients(senders, columns, told)
-        if job[DIAGONAL_ROW]:
+        if job[DIAGONAL_MEAN]:
             _copy(saved, own_shares, columns)
         given += _BYTES * after if given else 0
         if kept or near:
@@ -207,7 +219,7 @@ def retrace_matrix(job, columns, model, part, begun, scratch):
         for column in range(0, columns, LANES):
             value = load_at(total + _BYTES * column)
             store_at(d_receiver + _BYTES * column, value)
-            store_at(d_shared + _BYTES * column, load_at(d_shared + _BYTES * column) + value)
+            _add_to(d_shared + _BYTES * column, value)
         following = edges + _BYTES * before
         multiply_and_fetch(
             channels, columns, senders, d_weight, columns, edges, 1, channels, flow, columns, True,
@@ -223,12 +235,13 @@ def _shares_of_senders(job, columns, model, shares):
     """What the pools by sender add to the gradient of each of their edges, [senders, D]."""
     receivers, senders = job[RECEIVERS], job[SENDERS]
     by_sender = _part(job, BY_SENDER, model, senders * job[BY_SENDER_ROW])
-    mean = _part(job, SENDER_MEAN, model, job[BY_SENDER_ROW])
     share = splat(np.float32(1.0 / receivers))
     for source in range(senders):
         for column in range(0, columns, LANES):
-            value = _flow_of_pool(by_sender, source * job[BY_SENDER_ROW] + column, mean, column, senders)
-            store_at(shares + _BYTES * (source * columns + column), value * share)
+            value = splat(_ZERO)
+            if by_sender:
+                value = load_at(by_sender + _BYTES * (source * job[BY_SENDER_ROW] + column)) * share
+            store_at(shares + _BYTES * (source * columns + column), value)
 
 
 @njit
@@ -236,10 +249,10 @@ def _add_flow_of_diagonal(job, columns, model, row, target):
     """Add the gradient of a neuron's edge to itself by way of the diagonal's pool, [D]."""
     receivers = job[RECEIVERS]
     diagonal = _part(job, DIAGONAL, model, receivers * job[DIAGONAL_ROW])
-    mean = _part(job, DIAGONAL_MEAN, model, job[DIAGONAL_ROW])
+    mean = _part(job, DIAGONAL_MEAN, model, job[MEAN_ROW])
     for column in range(0, columns, LANES):
         flow = _flow_of_pool(diagonal, row * job[DIAGONAL_ROW] + column, mean, column, receivers)
-        store_at(target + _BYTES * column, load_at(target + _BYTES * column) + flow)
+        _add_to(target + _BYTES * column, flow)
 
 
 @njit
@@ -247,6 +260,12 @@ def _flow_of_pool(pool, at, mean, mean_at, neurons):
     """Gradient of a pool at one place, from its own, if there is one, and that of its mean over neurons."""
     own = load_at(pool + _BYTES * at) if pool else splat(_ZERO)
     return multiply_add(load_at(mean + _BYTES * mean_at), splat(np.float32(1.0 / neurons)), own)
+
+
+@njit
+def _add_to(place, value):
+    """Add a vector to the one at an address."""
+    store_at(place, load_at(place) + value)
 
 
 @njit

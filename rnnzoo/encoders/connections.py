@@ -19,12 +19,12 @@ class Passed(NamedTuple):
     Args:
         edges: of each matrix [M, receivers, senders, C].
         pools: what they tell of the neurons of each group, [M, N, features].
-        means: the mean of that over the group, [M, features].
+        means: the mean of each stack, and of each diagonal, [M, features].
     """
 
     edges: dict[Axes, Tensor]
     pools: dict[str, Tensor]
-    means: dict[str, Tensor]
+    means: Tensor
 
 
 class Connections:
@@ -40,6 +40,7 @@ class Connections:
     Attributes:
         terms: by group the stacks and axes that run over it, one after the other in the columns of its terms.
         pools: by group the stacks and their pools (0 mean over senders, 1 over receivers, 2 diagonal), likewise.
+        means: the stacks and those of their pools whose mean over the neurons is taken, likewise.
     """
 
     def __init__(self, groups: tuple[str, ...], stacks: tuple[Axes, ...], diagonals: bool) -> None:
@@ -53,6 +54,7 @@ class Connections:
                 self.terms[group].append((axes, axis))
             for which, group in enumerate((*axes, axes[0]) if axes in self.squares else axes):
                 self.pools[group].append((axes, which))
+        self.means = [(axes, 0) for axes in stacks] + [(axes, 2) for axes in stacks if axes in self.squares]
 
     def update(
         self,
@@ -101,7 +103,7 @@ class Connections:
                 split[axes, 0] = split[axes, 0] + term[:, None]
         return split
 
-    def _gather(self, pools: Mapping[Axes, tuple[Tensor, ...]]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Pools by group, and their means."""
+    def _gather(self, pools: Mapping[Axes, tuple[Tensor, ...]]) -> tuple[dict[str, Tensor], Tensor]:
+        """Pools by group, and the means."""
         joined = {g: torch.cat([pools[axes][which] for axes, which in places], -1) for g, places in self.pools.items()}
-        return joined, {group: values.mean(1) for group, values in joined.items()}
+        return joined, torch.cat([pools[axes][which].mean(1) for axes, which in self.means], -1)

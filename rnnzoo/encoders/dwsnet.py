@@ -57,7 +57,8 @@ class EquivariantLayer(nn.Module):
     """A linear map between weight spaces that commutes with renumbering hidden units, derived from the symmetry.
 
     An edge's output is a map of the edge itself, of the summaries of its two neurons and of the summary of the
-    network. A neuron's summary joins its bias, the means over its edges in every tensor, and its edge to itself.
+    network. A neuron's summary joins its bias, the means over its edges in every tensor, and its edge to itself; the
+    network's joins the mean of every tensor and of every such diagonal.
 
     Args:
         symmetry: of the networks.
@@ -75,14 +76,15 @@ class EquivariantLayer(nn.Module):
         # One map per group gives its terms for every axis of every stack that runs over it.
         columns = {group: channels_out * len(connections.terms[group]) for group in groups}
         self.neuron = nn.ModuleDict({g: nn.Linear(summary[g], columns[g], bias=False) for g in groups})
-        self.network = nn.Linear(sum(summary.values()), channels_out * len(connections.stacks))
+        features = sum(channels_in[axes] for axes, _ in connections.means)
+        self.network = nn.Linear(features, channels_out * len(connections.stacks))
         self.embedding = NodeEmbedding(symmetry, max(columns.values()))
 
     def forward(self, passed: Passed, keep: bool = True) -> Passed:
         """The layer and a ReLU; the new edges are left out unless they are to be kept."""
         weights = {axes: self.own[key_of(axes)] for axes in self.connections.matrices}
         terms = self._terms(passed.pools, self.embedding())
-        return self.connections.update(passed.edges, weights, terms, self._shared(passed.means), keep)
+        return self.connections.update(passed.edges, weights, terms, self.network(passed.means), keep)
 
     def learned(self) -> LayerWeights:
         """All that it has learned."""
@@ -96,9 +98,6 @@ class EquivariantLayer(nn.Module):
             group: linear(summary, self.neuron[group].get_parameter("weight")) for group, summary in summaries.items()
         }
         return {g: t + embeddings[g][..., : t.shape[-1]] if g in embeddings else t for g, t in terms.items()}
-
-    def _shared(self, means: dict[str, Tensor]) -> Tensor:
-        return self.network(torch.cat(list(means.values()), dim=-1))
 
 
 class PooledLayer(EquivariantLayer):
@@ -114,33 +113,36 @@ class PooledLayer(EquivariantLayer):
 
     def __init__(self, symmetry: Symmetry, channels_in: dict[Axes, int], channels_out: int) -> None:
         super().__init__(symmetry, channels_in, channels_out)
-        widths = {group: weight.shape[1] for group, weight in self.learned().neuron.items()}
-        starts = dict(zip(widths, accumulate(widths.values(), initial=0), strict=False))
-        places = torch.arange(self.network.weight.numel()).view_as(self.network.weight).split(channels_out)
+        connections, size = self.connections, self.network.weight.numel()
+        places = torch.arange(size).view_as(self.network.weight).split(channels_out)
+        ends = accumulate(channels_in[axes] for axes, _ in connections.means)
+        columns = {
+            (axes, which): torch.arange(end - channels_in[axes], end)
+            for (axes, which), end in zip(connections.means, ends, strict=True)
+        }
         for axis, name in enumerate(("receiver", "sender")):
-            parts = [
-                rows[:, starts[axes[axis]] :][:, : widths[axes[axis]]].flatten()
-                for rows, axes in zip(places, self.connections.stacks, strict=True)
-                if axis < len(axes)
-            ]
+            parts = []
+            for rows, axes in zip(places, connections.stacks, strict=True):
+                if axis < len(axes):
+                    pools = connections.pools[axes[axis]]
+                    # The mean of a stack's pool by sender is that by receiver again. What both add to one weight goes
+                    # to two places, for sums over the same place come out in any order on a GPU.
+                    parts += [rows[:, columns[stack, which & 2]] + which % 2 * size for stack, which in pools]
+                    parts[-len(pools) :] = [torch.cat(parts[-len(pools) :], dim=1).flatten()]
             self.register_buffer(f"{name}_places", torch.cat(parts), persistent=False)
-        parts = []
-        for rows, axes in zip(places, self.connections.stacks, strict=True):
-            if len(axes) == 2:
-                pools = self.connections.pools[axes[0]]
-                before = sum(channels_in[other] for other, _ in pools[: pools.index((axes, 0))])
-                parts.append(rows[:, starts[axes[0]] + before :][:, : channels_in[axes]].t().flatten())
-        self.register_buffer("own_places", torch.cat(parts), persistent=False)
+        own = [rows[:, columns[axes, 0]].t() for rows, axes in zip(places, connections.stacks, strict=True) if axes[1:]]
+        self.register_buffer("own_places", torch.cat([part.flatten() for part in own]), persistent=False)
 
-    def pooled(self, means: dict[str, Tensor]) -> Tensor:
+    def pooled(self, means: Tensor) -> Tensor:
         """The mean of the layer's output over each stack, [M, stacks * channels_out].
 
         Args:
-            means: of the pools of its input.
+            means: of its input, [M, features].
         """
         connections, learned = self.connections, self.learned()
         neuron = {group: learned.neuron[group].chunk(len(uses)) for group, uses in connections.terms.items()}
-        weight, bias = learned.network.flatten().clone(), list(learned.bias.chunk(len(connections.stacks)))
+        weight = torch.stack((learned.network, torch.zeros_like(learned.network))).flatten()
+        bias = list(learned.bias.chunk(len(connections.stacks)))
         for axis, places in enumerate((self.receiver_places, self.sender_places)):
             parts = []
             for stack, axes in enumerate(connections.stacks):
@@ -152,7 +154,7 @@ class PooledLayer(EquivariantLayer):
                         bias[stack] = bias[stack] + embedding[:, use * size : (use + 1) * size].mean(0)
             weight.index_add_(0, places, torch.cat(parts))
         weight.index_add_(0, self.own_places, torch.cat([learned.own[axes].flatten() for axes in connections.matrices]))
-        return linear(torch.cat(list(means.values()), dim=-1), weight.view_as(learned.network), torch.cat(bias))
+        return linear(means, weight.view(2, *learned.network.shape).sum(0), torch.cat(bias))
 
 
 class EquivariantLayers(nn.ModuleList):

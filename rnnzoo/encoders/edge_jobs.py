@@ -52,6 +52,10 @@ class LayerJobs:
         """Room for the pools of every group, [M, N, pools * columns]."""
         return self._per_neuron(self.connections.pools)
 
+    def new_means(self) -> Tensor:
+        """Room for the means, [M, means * columns]."""
+        return torch.empty(self.models, len(self.connections.means) * self.columns)
+
     def new_signs(self) -> list[Tensor]:
         """Room for a bit per new edge of every stack, uint8."""
         edges = [math.prod(self.sizes[group] for group in axes) for axes in self.connections.stacks]
@@ -91,15 +95,12 @@ class LayerJobs:
         )
         self._in_columns(self.connections.pools, pools, places)
 
-    def of_means(self, means: Sequence[Tensor]) -> None:
-        """Gradients of the means of the pools of every group."""
-        jobs = self.fields
-        places = (
-            (jobs.RECEIVER_MEAN, jobs.BY_RECEIVER_ROW),
-            (jobs.SENDER_MEAN, jobs.BY_SENDER_ROW),
-            (jobs.DIAGONAL_MEAN, jobs.DIAGONAL_ROW),
-        )
-        self._in_columns(self.connections.pools, means, places)
+    def of_means(self, means: Tensor) -> None:
+        """The means [M, means * columns], back their gradient."""
+        places = {0: self.fields.MEAN, 2: self.fields.DIAGONAL_MEAN}
+        for block, (axes, which) in enumerate(self.connections.means):
+            self._set(self.rows[axes], places[which], means, block)
+            self.table[self.rows[axes]][self.fields.MEAN_ROW] = means.shape[-1]
 
     def add_map(
         self,
@@ -109,28 +110,21 @@ class LayerJobs:
         given: Tensor | None = None,
         d_given: Tensor | None = None,
         start: Tensor | None = None,
-        added: bool = False,
-        new_pools: Tensor | None = None,
-        new_means: Tensor | None = None,
     ) -> None:
         """A linear map to terms.
 
         Args:
-            neurons: of the group, or 1 for its mean.
+            neurons: of the group, or 1 for the whole network.
             weight: [features, columns], back [columns, features].
             terms: [M, neurons, columns], back its gradient.
             given, d_given: what is mapped [M, neurons, features], back its gradient if it is wanted.
             start: what the terms start from [neurons, columns], zero if there is none.
-            added: the terms start from what an earlier map has left.
-            new_pools, new_means: pools of the group after the edges, and where their means go.
         """
         jobs, row = self.fields, [0] * self.fields.MAP_FIELDS
         columns = terms.shape[-1]
         row[jobs.NEURONS], row[jobs.FEATURES], row[jobs.COLUMNS] = neurons, weight.numel() // columns, columns
-        row[jobs.ADDED] = added
-        row[jobs.NEW_FEATURES] = 0 if new_pools is None else new_pools.shape[-1]
-        fields = jobs.MAP, jobs.TERMS, jobs.GIVEN, jobs.D_GIVEN, jobs.START, jobs.NEW_POOLS, jobs.NEW_MEANS
-        tensors = weight, terms, given, d_given, start, new_pools, new_means
+        fields = jobs.MAP, jobs.TERMS, jobs.GIVEN, jobs.D_GIVEN, jobs.START
+        tensors = weight, terms, given, d_given, start
         for field, tensor in zip(fields, tensors, strict=True):
             if tensor is not None:
                 row[field] = tensor.data_ptr()

@@ -34,13 +34,13 @@ def fused_update(
     terms: Mapping[str, Tensor],
     shared: Tensor | None,
     keep: bool,
-) -> tuple[dict[Axes, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+) -> tuple[dict[Axes, Tensor], dict[str, Tensor], Tensor]:
     """New edges, pools and means; see `Connections.update`."""
     matrices, groups = connections.matrices, connections.groups
     tensors = [edges[axes] for axes in matrices] + [weights[axes] for axes in matrices] + [terms[g] for g in groups]
     results = iter(_Update.apply(connections, keep, shared, *tensors))
     updated = {axes: next(results) for axes in matrices if keep}
-    return updated, {group: next(results) for group in groups}, {group: next(results) for group in groups}
+    return updated, {group: next(results) for group in groups}, next(results)
 
 
 class _Update(torch.autograd.Function):
@@ -59,17 +59,18 @@ class _Update(torch.autograd.Function):
         sizes = {group: term.shape[1] for group, term in zip(connections.groups, terms, strict=True)}
         updated = [values.new_empty(*values.shape[:3], columns) for values in edges if keep]
         table = LayerJobs(connections, sizes, models, columns)
-        pools, signs = table.new_pools(), table.new_signs()
+        pools, means, signs = table.new_pools(), table.new_means(), table.new_signs()
         table.of_matrices(jobs.EDGES, edges)
         table.of_matrices(jobs.WEIGHT, weights)
         table.of_matrices(jobs.UPDATED, updated)
         table.of_terms(terms, table.new_shared() if shared is None else shared.contiguous())
         table.of_pools(pools)
+        table.of_means(means)
         table.of_stacks(jobs.POSITIVE, signs)
         run_layers(update, [table], forward=True)
         ctx.connections, ctx.sizes, ctx.with_shared, ctx.signs = connections, sizes, shared is not None, signs
         ctx.save_for_backward(*edges, *weights)
-        return *updated, *pools, *(values.mean(1) for values in pools)
+        return *updated, *pools, means
 
     @staticmethod
     @once_differentiable
@@ -81,12 +82,8 @@ class _Update(torch.autograd.Function):
         matrices, groups = len(connections.matrices), len(connections.groups)
         edges, weights = ctx.saved_tensors[:matrices], ctx.saved_tensors[matrices:]
         models, columns = len(edges[0]), weights[0].shape[1]
-        d_updated = [None if given is None else given.contiguous() for given in gradients[: -2 * groups]]
-        d_pools = [None if given is None else given.contiguous() for given in gradients[-2 * groups : -groups]]
-        d_means = [
-            edges[0].new_zeros(models, len(connections.pools[group]) * columns) if given is None else given.contiguous()
-            for group, given in zip(connections.groups, gradients[-groups:], strict=True)
-        ]
+        *d_edges_and_pools, d_means = (None if given is None else given.contiguous() for given in gradients)
+        d_updated, d_pools = d_edges_and_pools[:-groups], d_edges_and_pools[-groups:]
         wanted = ctx.needs_input_grad[3 : 3 + matrices]
         d_edges = [torch.empty_like(values) if wants else None for values, wants in zip(edges, wanted, strict=True)]
         by_part = [weight.new_empty(parts_of(models), *weight.shape) for weight in weights]
@@ -99,7 +96,7 @@ class _Update(torch.autograd.Function):
         table.of_matrices(jobs.D_WEIGHT, by_part)
         table.of_terms(d_terms, d_shared)
         table.of_pools(d_pools)
-        table.of_means(d_means)
+        table.of_means(table.new_means().zero_() if d_means is None else d_means)
         table.of_stacks(jobs.POSITIVE, ctx.signs)
         run_layers(retrace, [table], forward=False)
         d_weights = [weight.sum(0) for weight in by_part]

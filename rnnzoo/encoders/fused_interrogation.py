@@ -17,7 +17,7 @@ from rnnzoo.encoders.layers import ResidualCore
 from rnnzoo.encoders.protocol import InputSpace
 from rnnzoo.fused_networks import LEAST_WORK, FusedNetworks, numbers
 from rnnzoo.prober import Prober
-from rnnzoo.products import outer_products
+from rnnzoo.products import all_outer_products
 from rnnzoo.threads import in_parts
 
 _IMPOSSIBLE = -1e30
@@ -214,22 +214,24 @@ def _gradients(
     d_questions = [_narrowed(part, sizes.rows, sizes.inputs) for part in d_free]
     answers = [_narrowed(part.answers, sizes.rows, sizes.outputs).flatten(2) for part in parts]
     d_all_questions = _joined([part.transpose(0, 1) for part in d_questions])
-    gradients: list[Tensor | None] = [d_all_questions.sum(0).transpose(0, 1)]
+    d_inner = _joined([part.flatten(0, 1) for part in d_entered])
+    pairs = [(d_inner, _joined([part.flatten(0, 1) for part in answers]))]
     if with_asker:
         d_asked = _joined([part[1:].flatten(2).flatten(0, 1) for part in d_questions])
-        states = _joined([part.flow[-1, :-1].flatten(0, 1) for part in parts])
-        gradients += [d_asked.t() @ states, d_asked.sum(0)]
-    else:
-        gradients += [None, None]
-    d_inner = _joined([part.flatten(0, 1) for part in d_entered])
-    gradients += [d_inner.t() @ _joined([part.flatten(0, 1) for part in answers]), d_inner.sum(0)]
+        pairs.append((d_asked, _joined([part.flow[-1, :-1].flatten(0, 1) for part in parts])))
     for layer in range(len(parts[0].core_gates)):
         d_layer = _joined([part.core_gates[layer].flatten(0, 1) for part in parts])
         given = [part.flow[layer] if layer else part.answers for part in parts]
         before = [part.core_states[layer, :-1, 0] for part in parts]
         sides = [torch.cat(side, dim=-1).flatten(0, 1) for side in zip(given, before, strict=True)]
-        both = outer_products(d_layer, _joined(sides))
-        d_by_input, d_recurrent = both.split((given[0].shape[-1], before[0].shape[-1]), dim=1)
+        pairs.append((d_layer, _joined(sides)))
+    d_enter, *products = all_outer_products(pairs)
+    gradients: list[Tensor | None] = [d_all_questions.sum(0).transpose(0, 1)]
+    gradients += [products.pop(0), d_asked.sum(0)] if with_asker else [None, None]
+    gradients += [d_enter, d_inner.sum(0)]
+    for layer, both in enumerate(products):
+        widths = parts[0].flow[layer].shape[-1] if layer else parts[0].answers.shape[-1], parts[0].core_states.shape[-1]
+        d_by_input, d_recurrent = both.split(widths, dim=1)
         gradients += [d_by_input if layer else _narrowed(d_by_input, sizes.rows, sizes.outputs).flatten(1), d_recurrent]
         gradients.append(torch.stack([part[layer] for part in d_biases]).sum(0))
     return gradients
