@@ -14,6 +14,8 @@ from rnnzoo.threads import in_parts
 
 LEAST_WORK = 1 << 20
 """Multiply-adds below which a second thread costs more than it saves."""
+LEAST_ROWS = 256
+"""Rows below which oneDNN, which puts the weight in another order at every call, takes longer than it saves."""
 COLUMNS_AT_ONCE = 48
 """Columns of the left factor that a thread takes at a time."""
 
@@ -34,7 +36,7 @@ def map_rows(inputs: Tensor, weight: Tensor, bias: Tensor | None = None, relu: b
 
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """A linear map, [..., K] to [..., L], weight [L, K] and bias [L] as in `torch.nn.functional.linear`."""
-    if has_onednn(inputs, weight):
+    if inputs.numel() >= LEAST_ROWS * inputs.shape[-1] and has_onednn(inputs, weight):
         return _Linear.apply(inputs, weight, bias)
     return torch.nn.functional.linear(inputs, weight, bias)
 

@@ -21,6 +21,8 @@ from rnnzoo.vector_kernels.vectors import FLOAT, LANES, VECTOR
 _INT64 = ir.IntType(64)
 _BYTES = 4
 _NUMBERS_PER_SIGN_BYTE = 8
+_SIGN_BYTE_SHIFT = 5
+"""Bytes of numbers to bytes of their signs, as a power of two."""
 WIDEST = max(MOST_ROWS) * LANES
 """Columns that a block has at most."""
 
@@ -47,8 +49,10 @@ class Block:
 
     def at_signs(self, start: ir.Value, length: ir.Value, place: tuple[int, int]) -> ir.Value:
         """Address of the signs of a vector; `length` is that of a row of numbers."""
-        numbers = self.builder.sub(self.at(start, length, place), start)
-        return self.builder.add(start, self.builder.sdiv(numbers, self.number(_BYTES * _NUMBERS_PER_SIGN_BYTE)))
+        length, column = (self.builder.ashr(size, self.number(_SIGN_BYTE_SHIFT)) for size in (length, self.column))
+        row = self.builder.mul(self.builder.add(self.row, self.number(place[0])), length)
+        column = self.builder.add(column, self.number(place[1] * LANES // _NUMBERS_PER_SIGN_BYTE))
+        return self.builder.add(self.builder.add(start, row), column)
 
     def in_row(self, start: ir.Value, vector: int) -> ir.Value:
         """Address of a vector of a single row."""

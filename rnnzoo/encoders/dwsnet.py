@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import accumulate
 from typing import ClassVar
 
 import torch
@@ -103,35 +102,8 @@ class EquivariantLayer(nn.Module):
 class PooledLayer(EquivariantLayer):
     """An equivariant layer of whose output only the mean over each stack is wanted; takes the same arguments.
 
-    Layer and mean are both linear, so together they are one linear map of the means of what enters, whose weight is
-    put together from the layer's own at every call.
+    Layer and mean are both linear, so the mean of the output is what the layer makes of the means of its input.
     """
-
-    receiver_places: Tensor
-    sender_places: Tensor
-    own_places: Tensor
-
-    def __init__(self, symmetry: Symmetry, channels_in: dict[Axes, int], channels_out: int) -> None:
-        super().__init__(symmetry, channels_in, channels_out)
-        connections, size = self.connections, self.network.weight.numel()
-        places = torch.arange(size).view_as(self.network.weight).split(channels_out)
-        ends = accumulate(channels_in[axes] for axes, _ in connections.means)
-        columns = {
-            (axes, which): torch.arange(end - channels_in[axes], end)
-            for (axes, which), end in zip(connections.means, ends, strict=True)
-        }
-        for axis, name in enumerate(("receiver", "sender")):
-            parts = []
-            for rows, axes in zip(places, connections.stacks, strict=True):
-                if axis < len(axes):
-                    pools = connections.pools[axes[axis]]
-                    # The mean of a stack's pool by sender is that by receiver again. What both add to one weight goes
-                    # to two places, for sums over the same place come out in any order on a GPU.
-                    parts += [rows[:, columns[stack, which & 2]] + which % 2 * size for stack, which in pools]
-                    parts[-len(pools) :] = [torch.cat(parts[-len(pools) :], dim=1).flatten()]
-            self.register_buffer(f"{name}_places", torch.cat(parts), persistent=False)
-        own = [rows[:, columns[axes, 0]].t() for rows, axes in zip(places, connections.stacks, strict=True) if axes[1:]]
-        self.register_buffer("own_places", torch.cat([part.flatten() for part in own]), persistent=False)
 
     def pooled(self, means: Tensor) -> Tensor:
         """The mean of the layer's output over each stack, [M, stacks * channels_out].
@@ -139,22 +111,21 @@ class PooledLayer(EquivariantLayer):
         Args:
             means: of its input, [M, features].
         """
-        connections, learned = self.connections, self.learned()
-        neuron = {group: learned.neuron[group].chunk(len(uses)) for group, uses in connections.terms.items()}
-        weight = torch.stack((learned.network, torch.zeros_like(learned.network))).flatten()
-        bias = list(learned.bias.chunk(len(connections.stacks)))
-        for axis, places in enumerate((self.receiver_places, self.sender_places)):
-            parts = []
-            for stack, axes in enumerate(connections.stacks):
-                if axis < len(axes):
-                    use = connections.terms[axes[axis]].index((axes, axis))
-                    parts.append(neuron[axes[axis]][use].flatten())
-                    if (embedding := learned.embeddings.get(axes[axis])) is not None:
-                        size = len(bias[stack])
-                        bias[stack] = bias[stack] + embedding[:, use * size : (use + 1) * size].mean(0)
-            weight.index_add_(0, places, torch.cat(parts))
-        weight.index_add_(0, self.own_places, torch.cat([learned.own[axes].flatten() for axes in connections.matrices]))
-        return linear(means, weight.view(2, *learned.network.shape).sum(0), torch.cat(bias))
+        connections = self.connections
+        sizes = [self.channels_in[axes] for axes, _ in connections.means]
+        parts = dict(zip(connections.means, means.split(sizes, dim=-1), strict=True))
+        # The mean over a group of either pool of a stack is the mean of the stack.
+        pools = {
+            group: torch.cat([parts[axes, 2 if which == 2 else 0] for axes, which in pooled], dim=-1)
+            for group, pooled in connections.pools.items()
+        }
+        embeddings = {group: embedding.mean(0) for group, embedding in self.embedding().items()}
+        terms = connections.split_terms(self._terms(pools, embeddings), None)
+        outputs = []
+        for axes in connections.stacks:
+            own = [parts[axes, 0] @ self.own[key_of(axes)]] if axes in connections.matrices else []
+            outputs.append(torch.stack([*own, *(terms[axes, axis] for axis in range(len(axes)))]).sum(0))
+        return self.network(means) + torch.cat(outputs, dim=-1)
 
 
 class EquivariantLayers(nn.ModuleList):

@@ -164,12 +164,17 @@ def run_layers(kernel: Callable[..., object], layers: Sequence[LayerJobs], forwa
     receivers, senders = table[0, :, jobs.RECEIVERS], table[0, :, jobs.SENDERS]
     work = len(layers) * models * columns * int(receivers @ senders)
 
+    # Whoever is done leaves its memory, which is in the cache of a core by then, to the next part.
+    left: list[tuple[NDArray[np.int64], list[NDArray[np.float32]], NDArray[np.float32]]] = []
+
     def do(start: int, end: int) -> None:
-        own, scratch = table.copy(), _lines((2 * int(senders.max()) + 3) * columns)
-        held = _pass_on(own, columns, forward)
-        kernel(own, maps, columns, start, end, start // PART, scratch)
-        # The table has addresses only, which hold no memory.
-        del held
+        if left:
+            own = left.pop()
+        else:
+            passing = table.copy()
+            own = passing, _pass_on(passing, columns, forward), _lines((2 * int(senders.max()) + 3) * columns)
+        kernel(own[0], maps, columns, start, end, start // PART, own[2])
+        left.append(own)
 
     parts = [(start, min(start + PART, models)) for start in range(0, models, PART)]
     if work < 2 * LEAST_WORK:
