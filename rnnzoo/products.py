@@ -16,8 +16,11 @@ LEAST_WORK = 1 << 20
 """Multiply-adds below which a second thread costs more than it saves."""
 LEAST_ROWS = 256
 """Rows below which oneDNN, which puts the weight in another order at every call, takes longer than it saves."""
-COLUMNS_AT_ONCE = 48
+COLUMNS_AT_ONCE = 144
 """Columns of the left factor that a thread takes at a time."""
+
+Blocks = Sequence[tuple[Tensor, Tensor]]
+"""Factors whose rows are together those of a whole, [N, K] and [N, L]."""
 
 
 def has_onednn(*tensors: Tensor) -> bool:
@@ -47,17 +50,18 @@ def outer_products(left: Tensor, right: Tensor) -> Tensor:
     Every element is one chain of multiply-adds, the same for any number of threads, where it is compiled: on the CPU in
     float32 with K or L a multiple of 16.
     """
-    return all_outer_products([(left, right)])[0]
+    return sums_of_outer_products([[(left, right)]])[0]
 
 
-def all_outer_products(pairs: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
-    """`outer_products` of many pairs, whose columns are split among the threads all at once."""
-    turned = [right.shape[1] % PADDING != 0 for _, right in pairs]
-    ordered = [pair[::-1] if turn else pair for pair, turn in zip(pairs, turned, strict=True)]
-    compiled = [number for number, pair in enumerate(ordered) if _fits(*pair)]
-    results = dict(zip(compiled, _compiled_outer_products([ordered[number] for number in compiled]), strict=True))
-    for number, (left, right) in enumerate(ordered):
+def sums_of_outer_products(sums: Sequence[Blocks]) -> list[Tensor]:
+    """Many `outer_products`, each over all its blocks of rows; the threads share all of them."""
+    turned = [blocks[0][1].shape[1] % PADDING != 0 for blocks in sums]
+    ordered = [[block[::-1] if turn else block for block in blocks] for blocks, turn in zip(sums, turned, strict=True)]
+    compiled = [number for number, blocks in enumerate(ordered) if all(_fits(*block) for block in blocks)]
+    results = dict(zip(compiled, _compiled_sums([ordered[number] for number in compiled]), strict=True))
+    for number, blocks in enumerate(ordered):
         if number not in results:
+            left, right = (torch.cat(side) for side in zip(*blocks, strict=True))
             results[number] = left.t() @ right
     return [results[number].t() if turn else results[number] for number, turn in enumerate(turned)]
 
@@ -66,30 +70,32 @@ def _fits(left: Tensor, right: Tensor) -> bool:
     return len(right) > 0 and right.shape[1] % PADDING == 0 and can_compile(left, right)
 
 
-def _compiled_outer_products(pairs: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
-    if not pairs:
+def _compiled_sums(sums: Sequence[Blocks]) -> list[Tensor]:
+    if not sums:
         return []
     from rnnzoo.vector_kernels.outer_products import sum_of_outer_products
 
     tasks, results, slices = [], [], []
-    for number, (left, right) in enumerate(pairs):
-        (count, width), columns = left.shape, right.shape[1]
-        results.append(left.new_empty(width, columns))
-        arrays = [tensor.detach().contiguous().numpy().reshape(-1) for tensor in (left, right, results[-1])]
-        tasks.append((count, width, columns, arrays))
+    for number, blocks in enumerate(sums):
+        width, columns, count = blocks[0][0].shape[1], blocks[0][1].shape[1], sum(len(left) for left, _ in blocks)
+        results.append(blocks[0][0].new_empty(width, columns))
+        arrays = [[tensor.detach().contiguous().numpy().reshape(-1) for tensor in block] for block in blocks]
+        tasks.append((width, columns, arrays, results[-1].numpy().reshape(-1)))
         slices += [(count * columns, number, start) for start in range(0, width, COLUMNS_AT_ONCE)]
 
     def do(number: int, start: int) -> None:
-        count, width, columns, arrays = tasks[number]
-        sum_of_outer_products(count, width, columns, start, min(start + COLUMNS_AT_ONCE, width), *arrays)
+        width, columns, blocks, result = tasks[number]
+        end = min(start + COLUMNS_AT_ONCE, width)
+        for place, (left, right) in enumerate(blocks):
+            sum_of_outer_products(len(right) // columns, width, columns, start, end, left, right, result, place > 0)
 
     # Long ones first: whoever is done early takes a short one more.
-    parts = [part for _, *part in sorted(slices, reverse=True)]
-    if sum(count * width * columns for count, width, columns, _ in tasks) < 2 * LEAST_WORK:
+    parts = [(number, start) for _, number, start in sorted(slices, reverse=True)]
+    if sum(work * min(COLUMNS_AT_ONCE, tasks[number][0] - start) for work, number, start in slices) < 2 * LEAST_WORK:
         for part in parts:
             do(*part)
     else:
-        in_parts([(number, start) for number, start in parts], do)
+        in_parts(parts, do)
     return results
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from thread_counts import with_one_and_three_threads
 from torch import Tensor
 
-from rnnzoo.products import LEAST_ROWS, all_outer_products, has_onednn, linear, map_rows, outer_products
+from rnnzoo.products import LEAST_ROWS, has_onednn, linear, map_rows, outer_products, sums_of_outer_products
 
 
 def relative_error(value: Tensor, exact: Tensor) -> float:
@@ -68,10 +68,18 @@ def test_many_sums_of_outer_products_are_each_their_own(largest: int) -> None:
     sizes = [(5, 3, 16), (largest, 120, 48), (1, 7, 7), (70, 96, 28), (0, 4, 16)]
     pairs = [(torch.randn(count, width), torch.randn(count, columns)) for count, width, columns in sizes]
     pairs.append((torch.randn(4, 16, dtype=torch.float64), torch.randn(4, 16, dtype=torch.float64)))
-    for (left, right), found in zip(pairs, all_outer_products(pairs), strict=True):
+    for (left, right), found in zip(pairs, sums_of_outer_products([[pair] for pair in pairs]), strict=True):
         assert torch.equal(found, outer_products(left, right))
         assert relative_error(found.double(), left.double().t() @ right.double()) < 1e-5
-    assert all_outer_products([]) == []
+    assert sums_of_outer_products([]) == []
+
+
+@pytest.mark.parametrize("columns", [16, 7, 33])
+def test_a_sum_goes_over_all_blocks(columns: int) -> None:
+    blocks = [(torch.randn(count, 32), torch.randn(count, columns)) for count in (1, 70, 64)]
+    exact = sum(left.double().t() @ right.double() for left, right in blocks)
+    (found,) = sums_of_outer_products([blocks])
+    assert relative_error(found.double(), exact) < 1e-5
 
 
 def test_sums_of_outer_products_do_not_depend_on_threads() -> None:

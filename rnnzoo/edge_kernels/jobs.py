@@ -18,7 +18,7 @@ from __future__ import annotations
     RECEIVERS,
     SENDERS,
     CHANNELS,
-    EDGES,  # [M, receivers, senders, channels]
+    EDGES,  # [M, receivers, senders, channels]; none if back they are made again, from what `SOURCE...` tells
     EDGES_NEAR,  # forward: read instead of them
     WEIGHT,  # forward [channels, D], back [D, channels]
     UPDATED,  # [M, receivers, senders, D], back its gradient
@@ -42,8 +42,17 @@ from __future__ import annotations
     D_EDGES,  # [M, receivers, senders, channels]
     D_EDGES_NEAR,  # written as well
     D_WEIGHT,  # [parts, channels, D], the sum over the networks of each part
+    SOURCE,  # back: the edges of the layer before [M, receivers, senders, source channels], its weight and terms
+    SOURCE_CHANNELS,
+    SOURCE_WEIGHT,  # [source channels, channels]
+    SOURCE_RECEIVER,  # [M, receivers, channels]
+    SOURCE_RECEIVER_ROW,
+    SOURCE_SENDER,  # [M, senders, channels]
+    SOURCE_SENDER_ROW,
+    SOURCE_SHARED,  # [M, channels]
+    SOURCE_SHARED_ROW,
     FIELDS,
-) = range(28)
+) = range(37)
 
 (
     NEURONS,

@@ -26,7 +26,7 @@ def _compile(sources: str) -> tuple[Callable, Callable]:
             columns: channels of the new edges, a multiple of 16.
             first, last: which networks.
             part: the number of this part of the networks.
-            scratch: float32, room for the new edges of two receivers and of three senders, from a cache line on.
+            scratch: float32, room for the edges of three receivers and of four senders, from a cache line on.
 
         """
         assert sources

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from llvmlite import ir
 
 from rnnzoo.edge_kernels.blocks import Block, over_blocks
-from rnnzoo.vector_kernels.pointers import emit_positive, emit_where_positive
+from rnnzoo.vector_kernels.pointers import emit_kept, emit_positive, emit_where_positive
 
 
 class NewEdges(NamedTuple):
@@ -44,17 +44,21 @@ class NewEdges(NamedTuple):
     diagonal_sender: int
 
 
-def _emit_new_edges(block: Block, *numbers: ir.Value) -> None:
-    told, builder = NewEdges(*numbers), block.builder  # type: ignore[arg-type]
+def _emit_sums(block: Block, told: NewEdges | EdgesAgain) -> list[ir.Value]:
+    """LLVM: the new edges before the ReLU."""
     terms = [block.load(block.in_row(told.term, vector)) for vector in range(block.vectors)]
     sums = [
-        builder.fadd(block.load(block.at(told.sender, told.sender_row, place)), terms[place[1]])
+        block.builder.fadd(block.load(block.at(told.sender, told.sender_row, place)), terms[place[1]])
         for place in block.places
     ]
-    sums = block.product(sums, told.edges, told.channels, told.weight, told.length)
+    return block.product(sums, told.edges, told.channels, told.weight, told.length)
+
+
+def _emit_new_edges(block: Block, *numbers: ir.Value) -> None:
+    told, builder = NewEdges(*numbers), block.builder  # type: ignore[arg-type]
     values = [
         emit_positive(builder, block.at_signs(told.signs, told.length, place), value)
-        for place, value in zip(block.places, sums, strict=True)
+        for place, value in zip(block.places, _emit_sums(block, told), strict=True)
     ]
     for place, value in zip(block.places, values, strict=True):
         block.add_to(block.at(told.pool, told.pool_row, place), value)
@@ -70,6 +74,35 @@ def _emit_new_edges(block: Block, *numbers: ir.Value) -> None:
             block.store(block.in_row(told.diagonal, vector), values[row * block.vectors + vector])
         builder.branch(done)
     builder.position_at_end(done)
+
+
+class EdgesAgain(NamedTuple):
+    """What `edges_again` is told; all as in `NewEdges`.
+
+    Args:
+        edges, channels: old edges [senders, channels], and how many channels.
+        weight: [channels, D].
+        length: of D numbers.
+        term: the same to all senders [D].
+        sender, sender_row: terms of the senders [senders, D], and the distance of their rows.
+        target: gets the new edges [senders, D].
+
+    """
+
+    edges: int
+    channels: int
+    weight: int
+    length: int
+    term: int
+    sender: int
+    sender_row: int
+    target: int
+
+
+def _emit_edges_again(block: Block, *numbers: ir.Value) -> None:
+    told = EdgesAgain(*numbers)  # type: ignore[arg-type]
+    for place, value in zip(block.places, _emit_sums(block, told), strict=True):
+        block.store(block.at(told.target, told.length, place), emit_kept(block.builder, value))
 
 
 class Flow(NamedTuple):
@@ -153,6 +186,8 @@ def _emit_flow_to_edges(block: Block, *numbers: ir.Value) -> None:
 
 new_edges = over_blocks(_emit_new_edges)
 """(senders, D, NewEdges): new edges of one receiver, their signs and pools."""
+edges_again = over_blocks(_emit_edges_again)
+"""(senders, D, EdgesAgain): new edges of one receiver once more, and nothing else."""
 flow_of_gradients = over_blocks(_emit_flow)
 """(senders, D, Flow): the gradient before the ReLU, and of the terms."""
 flow_to_edges = over_blocks(_emit_flow_to_edges)

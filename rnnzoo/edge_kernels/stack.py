@@ -33,12 +33,30 @@ from rnnzoo.edge_kernels.jobs import (
     SENDERS,
     SHARED,
     SHARED_ROW,
+    SOURCE,
+    SOURCE_CHANNELS,
+    SOURCE_RECEIVER,
+    SOURCE_RECEIVER_ROW,
+    SOURCE_SENDER,
+    SOURCE_SENDER_ROW,
+    SOURCE_SHARED,
+    SOURCE_SHARED_ROW,
+    SOURCE_WEIGHT,
     UPDATED,
     UPDATED_NEAR,
     WEIGHT,
 )
-from rnnzoo.edge_kernels.receiver import Flow, NewEdges, OldEdges, flow_of_gradients, flow_to_edges, new_edges
-from rnnzoo.vector_kernels.gemm import multiply_and_fetch
+from rnnzoo.edge_kernels.receiver import (
+    EdgesAgain,
+    Flow,
+    NewEdges,
+    OldEdges,
+    edges_again,
+    flow_of_gradients,
+    flow_to_edges,
+    new_edges,
+)
+from rnnzoo.vector_kernels.gemm import multiply_accumulate, multiply_and_fetch
 from rnnzoo.vector_kernels.pointers import (
     BYTES_OF_SIGNS,
     keep_positive,
@@ -168,7 +186,8 @@ def retrace_matrix(job, columns, model, part, begun, scratch):
         job, columns, model: as there.
         part: which part the network belongs to.
         begun: whether others of the part came before, to whose gradient of the weight is added.
-        scratch: address of room for two times [senders, D] and three rows of D numbers.
+        scratch: address of room for two times [senders, D], three rows of D numbers, and if edges are made again
+            [senders, channels] and a row of as many.
 
     """
     receivers, senders, channels = job[RECEIVERS], job[SENDERS], job[CHANNELS]
@@ -187,6 +206,8 @@ def retrace_matrix(job, columns, model, part, begun, scratch):
     flow, sender_shares = scratch, scratch + _BYTES * after
     receiver_share, total = scratch + 2 * _BYTES * after, scratch + _BYTES * (2 * after + columns)
     saved = total + _BYTES * columns
+    made_term = saved + _BYTES * columns
+    made = made_term + _BYTES * channels
     _clear(d_sender, job[SENDER_ROW], senders, columns)
     _clear(d_shared, columns, 1, columns)
     if not begun:
@@ -220,14 +241,44 @@ def retrace_matrix(job, columns, model, part, begun, scratch):
             value = load_at(total + _BYTES * column)
             store_at(d_receiver + _BYTES * column, value)
             _add_to(d_shared + _BYTES * column, value)
-        following = edges + _BYTES * before
-        multiply_and_fetch(
-            channels, columns, senders, d_weight, columns, edges, 1, channels, flow, columns, True,
-            following, _BYTES * before,
-        )  # fmt: skip
-        edges = following
+        if job[SOURCE]:
+            _make_again(job, model, row, made_term, made)
+            multiply_accumulate(
+                channels, columns, senders, d_weight, columns, made, 1, channels, flow, columns, True
+            )  # fmt: skip
+        else:
+            following = edges + _BYTES * before
+            multiply_and_fetch(
+                channels, columns, senders, d_weight, columns, edges, 1, channels, flow, columns, True,
+                following, _BYTES * before,
+            )  # fmt: skip
+            edges = following
         signs += _signs(after)
         d_receiver += _BYTES * job[RECEIVER_ROW]
+
+
+@njit
+def _make_again(job, model, row, term, target):
+    """The edges of one receiver [senders, channels], as the layer before made them.
+
+    Args:
+        job, model, row: which receiver of which stack and network.
+        term: address of room for a number per channel.
+        target: gets them.
+
+    """
+    receivers, senders, channels = job[RECEIVERS], job[SENDERS], job[CHANNELS]
+    before = senders * job[SOURCE_CHANNELS]
+    receiver = job[SOURCE_RECEIVER] + _BYTES * (model * receivers + row) * job[SOURCE_RECEIVER_ROW]
+    shared = job[SOURCE_SHARED] + _BYTES * model * job[SOURCE_SHARED_ROW]
+    for column in range(0, channels, LANES):
+        store_at(term + _BYTES * column, load_at(receiver + _BYTES * column) + load_at(shared + _BYTES * column))
+    told = EdgesAgain(
+        job[SOURCE] + _BYTES * (model * receivers + row) * before, job[SOURCE_CHANNELS], job[SOURCE_WEIGHT],
+        _BYTES * channels, term, job[SOURCE_SENDER] + _BYTES * model * senders * job[SOURCE_SENDER_ROW],
+        _BYTES * job[SOURCE_SENDER_ROW], target,
+    )  # fmt: skip
+    edges_again(senders, channels, told)
 
 
 @njit

@@ -26,9 +26,19 @@ PART = 4
 
 
 class LayerJobs:
-    """The tables of one layer, with a hold on all the tensors that they tell the addresses of."""
+    """The tables of one layer, with a hold on all the tensors that they tell the addresses of.
 
-    def __init__(self, connections: Connections, sizes: Mapping[str, int], models: int, columns: int) -> None:
+    Args:
+        connections: what the layer goes over.
+        sizes: neurons of each group.
+        models: networks.
+        channels: of the edges of each matrix.
+        columns: channels of all new edges.
+    """
+
+    def __init__(
+        self, connections: Connections, sizes: Mapping[str, int], models: int, channels: Sequence[int], columns: int
+    ) -> None:
         from rnnzoo.edge_kernels import jobs
 
         self.fields, self.connections, self.sizes, self.models, self.columns = jobs, connections, sizes, models, columns
@@ -39,6 +49,8 @@ class LayerJobs:
         for axes, row in self.rows.items():
             for field, group in zip((jobs.RECEIVERS, jobs.SENDERS), axes, strict=False):
                 self.table[row][field] = sizes[group]
+        for axes, count in zip(connections.matrices, channels, strict=True):
+            self.table[self.rows[axes]][jobs.CHANNELS] = count
 
     def new_shared(self) -> Tensor:
         """Zeros [M, stacks * columns]."""
@@ -70,20 +82,31 @@ class LayerJobs:
             self._set(row, field, tensor)
 
     def of_matrices(self, field: int, tensors: Sequence[Tensor | None]) -> None:
-        """One tensor per matrix, or none of it; for the edges, which say how many channels there are, all."""
+        """One tensor per matrix, or none of it."""
         for axes, tensor in zip(self.connections.matrices, tensors, strict=False):
             if tensor is not None:
                 self._set(self.rows[axes], field, tensor)
-                if field == self.fields.EDGES:
-                    self.table[self.rows[axes]][self.fields.CHANNELS] = tensor.shape[-1]
 
     def of_terms(self, terms: Sequence[Tensor], shared: Tensor) -> None:
         """Terms of every group, and those that all edges of a stack share."""
-        places = (self.fields.RECEIVER, self.fields.RECEIVER_ROW), (self.fields.SENDER, self.fields.SENDER_ROW)
+        jobs = self.fields
+        places = (jobs.RECEIVER, jobs.RECEIVER_ROW), (jobs.SENDER, jobs.SENDER_ROW)
         self._in_columns(self.connections.terms, terms, places)
-        for row in range(len(self.table)):
-            self._set(row, self.fields.SHARED, shared, row)
-            self.table[row][self.fields.SHARED_ROW] = shared.shape[-1]
+        self._in_stacks(jobs.SHARED, jobs.SHARED_ROW, shared)
+
+    def of_source(
+        self, edges: Sequence[Tensor], weights: Sequence[Tensor], terms: Sequence[Tensor], shared: Tensor
+    ) -> None:
+        """What the layer before made its new edges from, which are the edges of this one."""
+        jobs = self.fields
+        for axes, edge, weight in zip(self.connections.matrices, edges, weights, strict=True):
+            row = self.rows[axes]
+            self._set(row, jobs.SOURCE, edge)
+            self._set(row, jobs.SOURCE_WEIGHT, weight)
+            self.table[row][jobs.SOURCE_CHANNELS] = edge.shape[-1]
+        places = (jobs.SOURCE_RECEIVER, jobs.SOURCE_RECEIVER_ROW), (jobs.SOURCE_SENDER, jobs.SOURCE_SENDER_ROW)
+        self._in_columns(self.connections.terms, terms, places)
+        self._in_stacks(jobs.SOURCE_SHARED, jobs.SOURCE_SHARED_ROW, shared)
 
     def of_pools(self, pools: Sequence[Tensor | None]) -> None:
         """Pools of every group, where there are any."""
@@ -145,6 +168,11 @@ class LayerJobs:
                 self._set(self.rows[axes], field, tensor, block)
                 self.table[self.rows[axes]][row_length] = tensor.shape[-1]
 
+    def _in_stacks(self, field: int, row_length: int, tensor: Tensor) -> None:
+        for row in range(len(self.table)):
+            self._set(row, field, tensor, row)
+            self.table[row][row_length] = tensor.shape[-1]
+
     def _set(self, row: int, field: int, tensor: Tensor, block: int = 0) -> None:
         self.held.append(tensor)
         self.table[row][field] = tensor.data_ptr() + block * self.columns * tensor.element_size()
@@ -172,7 +200,7 @@ def run_layers(kernel: Callable[..., object], layers: Sequence[LayerJobs], forwa
             own = left.pop()
         else:
             passing = table.copy()
-            own = passing, _pass_on(passing, columns, forward), _lines((2 * int(senders.max()) + 3) * columns)
+            own = passing, _pass_on(passing, columns, forward), _lines((3 * int(senders.max()) + 4) * columns)
         kernel(own[0], maps, columns, start, end, start // PART, own[2])
         left.append(own)
 

@@ -58,7 +58,7 @@ class _Update(torch.autograd.Function):
         models, columns = len(terms[0]), weights[0].shape[1]
         sizes = {group: term.shape[1] for group, term in zip(connections.groups, terms, strict=True)}
         updated = [values.new_empty(*values.shape[:3], columns) for values in edges if keep]
-        table = LayerJobs(connections, sizes, models, columns)
+        table = LayerJobs(connections, sizes, models, [edge.shape[-1] for edge in edges], columns)
         pools, means, signs = table.new_pools(), table.new_means(), table.new_signs()
         table.of_matrices(jobs.EDGES, edges)
         table.of_matrices(jobs.WEIGHT, weights)
@@ -87,7 +87,7 @@ class _Update(torch.autograd.Function):
         wanted = ctx.needs_input_grad[3 : 3 + matrices]
         d_edges = [torch.empty_like(values) if wants else None for values, wants in zip(edges, wanted, strict=True)]
         by_part = [weight.new_empty(parts_of(models), *weight.shape) for weight in weights]
-        table = LayerJobs(connections, sizes, models, columns)
+        table = LayerJobs(connections, sizes, models, [edge.shape[-1] for edge in edges], columns)
         d_terms, d_shared = table.new_terms(), table.new_shared()
         table.of_matrices(jobs.EDGES, edges)
         table.of_matrices(jobs.WEIGHT, [weight.t().contiguous() for weight in weights])

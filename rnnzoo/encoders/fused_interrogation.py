@@ -17,7 +17,7 @@ from rnnzoo.encoders.layers import ResidualCore
 from rnnzoo.encoders.protocol import InputSpace
 from rnnzoo.fused_networks import LEAST_WORK, FusedNetworks, numbers
 from rnnzoo.prober import Prober
-from rnnzoo.products import all_outer_products
+from rnnzoo.products import sums_of_outer_products
 from rnnzoo.threads import in_parts
 
 _IMPOSSIBLE = -1e30
@@ -214,27 +214,32 @@ def _gradients(
     d_questions = [_narrowed(part, sizes.rows, sizes.inputs) for part in d_free]
     answers = [_narrowed(part.answers, sizes.rows, sizes.outputs).flatten(2) for part in parts]
     d_all_questions = _joined([part.transpose(0, 1) for part in d_questions])
-    d_inner = _joined([part.flatten(0, 1) for part in d_entered])
-    pairs = [(d_inner, _joined([part.flatten(0, 1) for part in answers]))]
+    d_inner = [part.flatten(0, 1) for part in d_entered]
+    sums = [list(zip(d_inner, [part.flatten(0, 1) for part in answers], strict=True))]
     if with_asker:
-        d_asked = _joined([part[1:].flatten(2).flatten(0, 1) for part in d_questions])
-        pairs.append((d_asked, _joined([part.flow[-1, :-1].flatten(0, 1) for part in parts])))
+        d_asked = [part[1:].flatten(2).flatten(0, 1) for part in d_questions]
+        sums.append(list(zip(d_asked, [part.flow[-1, :-1].flatten(0, 1) for part in parts], strict=True)))
     for layer in range(len(parts[0].core_gates)):
-        d_layer = _joined([part.core_gates[layer].flatten(0, 1) for part in parts])
-        given = [part.flow[layer] if layer else part.answers for part in parts]
-        before = [part.core_states[layer, :-1, 0] for part in parts]
-        sides = [torch.cat(side, dim=-1).flatten(0, 1) for side in zip(given, before, strict=True)]
-        pairs.append((d_layer, _joined(sides)))
-    d_enter, *products = all_outer_products(pairs)
+        d_layer = [part.core_gates[layer].flatten(0, 1) for part in parts]
+        for side in (
+            [part.flow[layer] if layer else part.answers for part in parts],
+            [part.core_states[layer, :-1, 0] for part in parts],
+        ):
+            sums.append(list(zip(d_layer, [part.flatten(0, 1).flatten(1) for part in side], strict=True)))
+    products = iter(sums_of_outer_products(sums))
+    d_enter = next(products)
     gradients: list[Tensor | None] = [d_all_questions.sum(0).transpose(0, 1)]
-    gradients += [products.pop(0), d_asked.sum(0)] if with_asker else [None, None]
-    gradients += [d_enter, d_inner.sum(0)]
-    for layer, both in enumerate(products):
-        widths = parts[0].flow[layer].shape[-1] if layer else parts[0].answers.shape[-1], parts[0].core_states.shape[-1]
-        d_by_input, d_recurrent = both.split(widths, dim=1)
-        gradients += [d_by_input if layer else _narrowed(d_by_input, sizes.rows, sizes.outputs).flatten(1), d_recurrent]
-        gradients.append(torch.stack([part[layer] for part in d_biases]).sum(0))
+    gradients += [next(products), _sum_of_rows(d_asked)] if with_asker else [None, None]
+    gradients += [d_enter, _sum_of_rows(d_inner)]
+    for layer in range(len(parts[0].core_gates)):
+        d_by_input = next(products)
+        gradients.append(d_by_input if layer else _narrowed(d_by_input, sizes.rows, sizes.outputs).flatten(1))
+        gradients += [next(products), torch.stack([part[layer] for part in d_biases]).sum(0)]
     return gradients
+
+
+def _sum_of_rows(parts: Sequence[Tensor]) -> Tensor:
+    return torch.stack([part.sum(0) for part in parts]).sum(0)
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

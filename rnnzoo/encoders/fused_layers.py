@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from rnnzoo.encoders.edge_jobs import LayerJobs, parts_of, run_layers
 from rnnzoo.encoders.fused_edges import can_fuse
-from rnnzoo.products import all_outer_products
+from rnnzoo.products import sums_of_outer_products
 from rnnzoo.symmetry import Axes
 
 if TYPE_CHECKING:
@@ -63,6 +63,17 @@ def fused_layers(connections: Connections, layers: Sequence[LayerWeights], passe
     return _Layers.apply(connections, len(layers), embedded, passed, *tensors)
 
 
+class _Kept(NamedTuple):
+    """What the way back needs of a layer: what it was given, where its new edges were positive, and their terms."""
+
+    edges: list[Tensor]
+    pools: list[Tensor]
+    means: Tensor
+    signs: list[Tensor]
+    terms: list[Tensor]
+    shared: Tensor
+
+
 class _Layers(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -77,11 +88,15 @@ class _Layers(torch.autograd.Function):
         models, columns = len(passed.pools[groups[0]]), layers[0].own[matrices[0]].shape[1]
         edges = [passed.edges[axes].contiguous() for axes in matrices]
         pools, means = [passed.pools[group].contiguous() for group in groups], passed.means.contiguous()
-        tables = [LayerJobs(connections, sizes, models, columns) for _ in layers]
-        # The terms of a layer are used up before those of the next.
-        terms, shared, kept = tables[0].new_terms(), tables[0].new_shared(), []
+        tables = _tables(connections, sizes, models, layers)
+        kept: list[_Kept] = []
         for number, (layer, table) in enumerate(zip(layers, tables, strict=True)):
-            updated = [values.new_empty(*values.shape[:3], columns) for values in edges if number < count - 1]
+            # Few channels make the first new edges: back they are made again, row by row, rather than remembered.
+            shapes = [passed.edges[axes].shape[:3] for axes in matrices if 0 < number < count - 1]
+            updated = [pools[0].new_empty(*shape, columns) for shape in shapes]
+            if number < 2:
+                # The terms of later layers may use the same memory, one after the other.
+                terms, shared = table.new_terms(), table.new_shared()
             new_pools, new_means, signs = table.new_pools(), table.new_means(), table.new_signs()
             table.of_matrices(jobs.EDGES, edges)
             table.of_matrices(jobs.WEIGHT, [layer.own[axes].contiguous() for axes in matrices])
@@ -95,7 +110,7 @@ class _Layers(torch.autograd.Function):
                 start = start if start is None else start[:, : into.shape[-1]].contiguous()
                 table.add_map(sizes[group], layer.neuron[group].t().contiguous(), into, given=given, start=start)
             table.add_map(1, layer.network.t().contiguous(), shared, given=means, start=layer.bias)
-            kept.append((edges, pools, means, signs))
+            kept.append(_Kept(edges, pools, means, signs, terms, shared))
             edges, pools, means = updated, new_pools, new_means
         run_layers(update, tables, forward=True)
         ctx.connections, ctx.embedded, ctx.sizes, ctx.kept = connections, embedded, sizes, kept
@@ -111,33 +126,35 @@ class _Layers(torch.autograd.Function):
         connections, sizes, kept = ctx.connections, ctx.sizes, ctx.kept
         groups, matrices = connections.groups, connections.matrices
         layers = _gathered(connections, len(kept), ctx.embedded, ctx.saved_tensors)
-        models, columns = len(d_means), layers[0].own[matrices[0]].shape[1]
-        d_means = d_means.contiguous()
-        tables = [LayerJobs(connections, sizes, models, columns) for _ in layers]
+        models, d_means = len(d_means), d_means.contiguous()
+        tables = _tables(connections, sizes, models, layers)
         d_pools, d_means_between = tables[0].new_pools(), torch.empty_like(d_means)
         results, parts = [], parts_of(models)
-        for number, (layer, table, (edges, pools, means, signs)) in enumerate(zip(layers, tables, kept, strict=True)):
+        for number, (layer, table, from_forward) in enumerate(zip(layers, tables, kept, strict=True)):
             inner, last = number > 0, number == len(layers) - 1
             d_terms, d_shared = table.new_terms(), table.new_shared()
             by_part = [layer.own[axes].new_empty(parts, *layer.own[axes].shape) for axes in matrices]
-            table.of_matrices(jobs.EDGES, edges)
+            table.of_matrices(jobs.EDGES, from_forward.edges)
+            if number == 1:
+                own = [layers[0].own[axes].contiguous() for axes in matrices]
+                table.of_source(kept[0].edges, own, kept[0].terms, kept[0].shared)
             table.of_matrices(jobs.WEIGHT, [layer.own[axes].t().contiguous() for axes in matrices])
             table.of_matrices(jobs.D_WEIGHT, by_part)
             table.of_terms(d_terms, d_shared)
             table.of_pools([None if last else given for given in d_pools])
             table.of_means(d_means if last else d_means_between)
-            table.of_stacks(jobs.POSITIVE, signs)
+            table.of_stacks(jobs.POSITIVE, from_forward.signs)
             for group, flow, d_pool in zip(groups, d_terms, d_pools, strict=True):
                 map_back = layer.neuron[group].contiguous()
                 table.add_map(sizes[group], map_back, flow, d_given=d_pool if inner else None)
             table.add_map(1, layer.network.contiguous(), d_shared, d_given=d_means_between if inner else None)
-            results.append((by_part, d_terms, d_shared, pools, means))
+            results.append((by_part, d_terms, d_shared, from_forward.pools, from_forward.means))
         run_layers(retrace, tables, forward=False)
         pairs: list[tuple[Tensor, Tensor]] = []
         for _, d_terms, d_shared, pools, means in results:
             pairs += [(flow.flatten(0, 1), given.flatten(0, 1)) for flow, given in zip(d_terms, pools, strict=True)]
             pairs.append((d_shared, means))
-        products, gradients = iter(all_outer_products(pairs)), list[Tensor]()
+        products, gradients = iter(sums_of_outer_products([[pair] for pair in pairs])), list[Tensor]()
         for layer, (by_part, d_terms, d_shared, *_) in zip(layers, results, strict=True):
             gradients += [weight.sum(0) for weight in by_part]
             gradients += [next(products) for _ in range(len(groups) + 1)]
@@ -148,6 +165,13 @@ class _Layers(torch.autograd.Function):
                     table_gradient[:, : flow.shape[-1]] = flow.sum(0)
                     gradients.append(table_gradient)
         return None, None, None, None, *gradients
+
+
+def _tables(
+    connections: Connections, sizes: Mapping[str, int], models: int, layers: Sequence[LayerWeights]
+) -> list[LayerJobs]:
+    weights = [[layer.own[axes] for axes in connections.matrices] for layer in layers]
+    return [LayerJobs(connections, sizes, models, [len(one) for one in own], own[0].shape[1]) for own in weights]
 
 
 def _gathered(

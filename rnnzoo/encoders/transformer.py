@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from rnnzoo.encoders.protocol import Context, Encoder, Rows
-from rnnzoo.products import all_outer_products, linear, map_rows
+from rnnzoo.products import linear, map_rows, sums_of_outer_products
 
 
 class TransformerEncoder(Encoder):
@@ -111,5 +111,5 @@ class _FeedForward(torch.autograd.Function):
         d_hidden = map_rows(d_flat, weight_out.t())
         torch.ops.aten.threshold_backward.grad_input(d_hidden, hidden, 0, grad_input=d_hidden)
         d_inputs = map_rows(d_hidden, weight_in.t()).view(*d_outputs.shape[:-1], -1)
-        d_in, d_out = all_outer_products([(d_hidden, flat), (d_flat, hidden)])
+        d_in, d_out = sums_of_outer_products([[(d_hidden, flat)], [(d_flat, hidden)]])
         return d_inputs, d_in, d_hidden.sum(0), d_out, d_flat.sum(0)

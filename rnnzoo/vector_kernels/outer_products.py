@@ -17,7 +17,7 @@ def _compile(sources: str) -> Callable[..., None]:
     """The entry point, cached on disk under the digest of all kernel sources."""
 
     @njit(cache=True, nogil=True)
-    def sum_of_outer_products(count, width, columns, first, last, a, b, result):
+    def sum_of_outer_products(count, width, columns, first, last, a, b, result, begun):
         """Rows `first` to `last` of A^T B.
 
         Args:
@@ -25,6 +25,7 @@ def _compile(sources: str) -> Callable[..., None]:
             first, last: which columns of A.
             a, b: float32, one-dimensional.
             result: [width, columns], the other rows are left as they are.
+            begun: whether to add to what is there.
 
         """
         assert sources
@@ -32,7 +33,7 @@ def _compile(sources: str) -> Callable[..., None]:
             multiply_accumulate(
                 last - first, columns, min(ROWS_AT_ONCE, count - start),
                 address(result, first * columns), columns, address(a, start * width + first), 1, width,
-                address(b, start * columns), columns, start > 0,
+                address(b, start * columns), columns, begun or start > 0,
             )  # fmt: skip
 
     return sum_of_outer_products

@@ -35,6 +35,11 @@ def emit_stream(builder: ir.IRBuilder, address: ir.Value, value: ir.Value) -> No
     store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(_INT32, 1)]))
 
 
+def emit_kept(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """LLVM: a vector with 0 where `emit_positive` leaves 0."""
+    return builder.select(builder.fcmp_unordered(">", value, _zero()), value, _zero())
+
+
 def emit_positive(builder: ir.IRBuilder, address: ir.Value, value: ir.Value) -> ir.Value:
     """LLVM: one bit per lane tells an address where a vector is positive or NaN; the vector with 0 elsewhere."""
     positive = builder.fcmp_unordered(">", value, _zero())
