@@ -9,7 +9,7 @@ from rnnzoo.errors import UsageError
 
 
 def assignment(text: str, example: str) -> tuple[str, Any]:
-    """Name and value of a `--set` option: a number, a list of numbers, or else the text itself.
+    """Name and value of a `--set` option: a number, a list of numbers, true or false, or the text itself.
 
     Args:
         text: as given.
@@ -21,6 +21,8 @@ def assignment(text: str, example: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:
         raise UsageError(f"--set {text}: write FIELD=VALUE, for example --set {example}.")
+    if value.lower() in ("true", "false"):
+        return name, value.lower() == "true"
     try:
         return name, ast.literal_eval(value)
     except (ValueError, SyntaxError):
