@@ -9,7 +9,8 @@ from numba import njit
 from rnnzoo.edge_kernels.jobs import SENDERS
 from rnnzoo.edge_kernels.neurons import map_neurons, map_neurons_back
 from rnnzoo.edge_kernels.sources import SOURCES
-from rnnzoo.edge_kernels.stack import retrace_matrix, retrace_vector, update_matrix, update_vector
+from rnnzoo.edge_kernels.stack_retrace import retrace_matrix, retrace_vector
+from rnnzoo.edge_kernels.stack_update import update_matrix, update_vector
 from rnnzoo.vector_kernels.vectors import address
 
 
