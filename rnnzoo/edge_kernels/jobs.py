@@ -1,6 +1,6 @@
 """What the kernels are told of a stack: a row of int64 with sizes, and the addresses and row lengths of its arrays.
 
-The second list is what they are told of a linear map from neurons to terms; the mean over a group counts as one neuron.
+The second list is what they are told of a linear map from neurons to terms; a whole network counts as one neuron.
 
 Everything is float32 with a network's numbers in one piece, but for `POSITIVE`, which holds a bit per number. D, the
 channels of the updated edges, is the same for all stacks of a call, and so are the networks. Terms and pools are

@@ -44,7 +44,7 @@ class NewEdges(NamedTuple):
     diagonal_sender: int
 
 
-def _emit_sums(block: Block, told: NewEdges | EdgesAgain) -> list[ir.Value]:
+def _emit_sums(block: Block, told: NewEdges) -> list[ir.Value]:
     """LLVM: the new edges before the ReLU."""
     terms = [block.load(block.in_row(told.term, vector)) for vector in range(block.vectors)]
     sums = [
@@ -76,33 +76,10 @@ def _emit_new_edges(block: Block, *numbers: ir.Value) -> None:
     builder.position_at_end(done)
 
 
-class EdgesAgain(NamedTuple):
-    """What `edges_again` is told; all as in `NewEdges`.
-
-    Args:
-        edges, channels: old edges [senders, channels], and how many channels.
-        weight: [channels, D].
-        length: of D numbers.
-        term: the same to all senders [D].
-        sender, sender_row: terms of the senders [senders, D], and the distance of their rows.
-        target: gets the new edges [senders, D].
-
-    """
-
-    edges: int
-    channels: int
-    weight: int
-    length: int
-    term: int
-    sender: int
-    sender_row: int
-    target: int
-
-
 def _emit_edges_again(block: Block, *numbers: ir.Value) -> None:
-    told = EdgesAgain(*numbers)  # type: ignore[arg-type]
+    told = NewEdges(*numbers)  # type: ignore[arg-type]
     for place, value in zip(block.places, _emit_sums(block, told), strict=True):
-        block.store(block.at(told.target, told.length, place), emit_kept(block.builder, value))
+        block.store(block.at(told.near, told.length, place), emit_kept(block.builder, value))
 
 
 class Flow(NamedTuple):
@@ -187,7 +164,7 @@ def _emit_flow_to_edges(block: Block, *numbers: ir.Value) -> None:
 new_edges = over_blocks(_emit_new_edges)
 """(senders, D, NewEdges): new edges of one receiver, their signs and pools."""
 edges_again = over_blocks(_emit_edges_again)
-"""(senders, D, EdgesAgain): new edges of one receiver once more, and nothing else."""
+"""(senders, D, NewEdges): new edges of one receiver once more, written to `near` and nothing else."""
 flow_of_gradients = over_blocks(_emit_flow)
 """(senders, D, Flow): the gradient before the ReLU, and of the terms."""
 flow_to_edges = over_blocks(_emit_flow_to_edges)

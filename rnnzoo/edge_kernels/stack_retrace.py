@@ -43,7 +43,7 @@ from rnnzoo.edge_kernels.jobs import (
     WEIGHT,
 )
 from rnnzoo.edge_kernels.places import add_to, clear, copy, part_of, signs_at
-from rnnzoo.edge_kernels.receiver import EdgesAgain, Flow, OldEdges, edges_again, flow_of_gradients, flow_to_edges
+from rnnzoo.edge_kernels.receiver import Flow, NewEdges, OldEdges, edges_again, flow_of_gradients, flow_to_edges
 from rnnzoo.vector_kernels.gemm import multiply_accumulate, multiply_and_fetch
 from rnnzoo.vector_kernels.pointers import load_at, store_at, where_positive
 from rnnzoo.vector_kernels.vectors import LANES, multiply_add, splat
@@ -166,10 +166,10 @@ def _make_again(job, model, row, term, target):
     shared = job[SOURCE_SHARED] + _BYTES * model * job[SOURCE_SHARED_ROW]
     for column in range(0, channels, LANES):
         store_at(term + _BYTES * column, load_at(receiver + _BYTES * column) + load_at(shared + _BYTES * column))
-    told = EdgesAgain(
+    told = NewEdges(
         job[SOURCE] + _BYTES * (model * receivers + row) * before, job[SOURCE_CHANNELS], job[SOURCE_WEIGHT],
         _BYTES * channels, term, job[SOURCE_SENDER] + _BYTES * model * senders * job[SOURCE_SENDER_ROW],
-        _BYTES * job[SOURCE_SENDER_ROW], target,
+        _BYTES * job[SOURCE_SENDER_ROW], 0, 0, target, 0, 0, 0, 0, -1,
     )  # fmt: skip
     edges_again(senders, channels, told)
 
