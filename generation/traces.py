@@ -65,8 +65,9 @@ def expected_loss(
 ) -> NDArray[np.float32]:
     """Expected training loss of models with weights [M, P] in nats per position, float32 [M].
 
-    Exact, because a task has only a few training strings, all equally likely. Computed in float64, so that
-    the float32 result does not depend on how many models are computed at once.
+    Exact, because a task has only a few training strings, all equally likely. Computed in float64: the order of
+    summation, which may depend on threads and on how many models are computed at once, then moves the last bit of
+    one float32 result in some ten million.
     """
     losses = []
     for chunk in _chunks(len(weights), models_at_once):

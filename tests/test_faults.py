@@ -96,7 +96,10 @@ def kill_at_a_random_moment(process: subprocess.Popen[str], generator: random.Ra
     victims = children(process)
     if not victims or process.poll() is not None:
         return 0
-    os.kill(process.pid if generator.random() < 0.4 else generator.choice(victims), signal.SIGKILL)
+    try:
+        os.kill(process.pid if generator.random() < 0.4 else generator.choice(victims), signal.SIGKILL)
+    except ProcessLookupError:
+        return 0
     return 1
 
 

@@ -91,7 +91,18 @@ class Node:
         """All at once, as when the power fails."""
         while processes := self.processes():
             for process in processes:
-                os.kill(process, signal.SIGKILL)
+                # It may have ended since.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+
+
+def test_a_process_that_ends_by_itself_hinders_no_kill(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    listed = iter([[ended.pid], []])
+    node = Node.__new__(Node)
+    monkeypatch.setattr(node, "processes", lambda: next(listed))
+    node.kill()
 
 
 @contextlib.contextmanager
