@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rnnzoo.atomic import atomic_path
 from rnnzoo.generation.recipes import Recipe
 from rnnzoo.generation.splits import assign_splits
-from rnnzoo.manifest import Manifest, ShardFile, file_sha256, weight_layout
+from rnnzoo.manifest import Manifest, ShardFile, SplitCounts, file_sha256, weight_layout
 from rnnzoo.schema import SCHEMA_VERSION, SPLITS, Column, columns_of
 
 SHARD_BYTES = 48 * 2**20
@@ -108,7 +108,7 @@ def pack_zoo(
     split_of = assign_splits(tasks, criterion, recipe.split)
     shutil.rmtree(out / "data", ignore_errors=True)
     files: list[ShardFile] = []
-    splits: dict[str, dict[str, int]] = {}
+    splits: dict[str, SplitCounts] = {}
     for index, name in enumerate(SPLITS):
         models = np.flatnonzero(split_of == index)
         if len(models) == 0:

@@ -4,30 +4,68 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
+import msgspec
+from msgspec import Meta
+
+from rnnzoo import limits
 from rnnzoo.atomic import write_json
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.network import Network
-from rnnzoo.schema import SCHEMA_VERSION, Column, columns_of, network_of
+from rnnzoo.recipe_data import check_recipe
+from rnnzoo.schema import SCHEMA_VERSION, SPLITS, Column, columns_of, network_of
+from rnnzoo.strict_json import read_json, reading, typed
+from rnnzoo.zoo_files import check_place
 
 MANIFEST = "manifest.json"
 FORMAT = "rnnzoo-zoo"
+
+
+_REMEDY = "restore it by pulling or building the zoo again"
+
+Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+SplitName = Annotated[str, Meta(pattern=rf"\A({'|'.join(SPLITS)})\Z")]
+Count = Annotated[int, Meta(ge=1, le=limits.ROWS)]
+
+
+class SplitCounts(TypedDict):
+    """What a split has."""
+
+    rows: Count
+    models: Count
+    tasks: Count
+
+
+class _Provenance(TypedDict):
+    """The fields of a provenance that rnnzoo prints; whoever wrote it may have added others."""
+
+    source: str
+    engine: NotRequired[str]
+    device: NotRequired[str]
+    release: NotRequired[str]
+    updates_ahead: NotRequired[int]
+    images: NotRequired[str]
+    versions: NotRequired[dict[str, str]]
+    git_revision: NotRequired[str | None]
+    created: NotRequired[str]
+    seconds: NotRequired[dict[str, float]]
 
 
 @dataclass(frozen=True)
 class ShardFile:
     """One data file of a zoo as its manifest lists it."""
 
-    path: str
-    split: str
-    rows: int
-    size: int
-    sha256: str
+    path: Annotated[str, Meta(pattern=r"\Adata/\w[\w.-]*\.h5\Z", max_length=limits.NAME_LENGTH)]
+    split: SplitName
+    rows: Annotated[int, Meta(ge=1, le=limits.ROWS)]
+    size: Annotated[int, Meta(ge=1, le=limits.SHARD_BYTES)]
+    sha256: Sha256
 
 
 @dataclass(frozen=True)
@@ -47,9 +85,9 @@ class Manifest:
     zoo: str
     schema_version: int
     recipe: Mapping[str, Any]
-    recipe_hash: str
-    splits: Mapping[str, Mapping[str, int]]
-    files: tuple[ShardFile, ...]
+    recipe_hash: Sha256
+    splits: Mapping[SplitName, SplitCounts]
+    files: Annotated[tuple[ShardFile, ...], Meta(min_length=1, max_length=limits.FILES)]
     provenance: Mapping[str, Any]
 
     @cached_property
@@ -115,11 +153,12 @@ def file_sha256(path: Path) -> str:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read and check a zoo's manifest.
+    """Read and check a zoo's manifest, and where its files lie.
 
     Raises:
         UsageError: the folder is no zoo.
-        RnnzooError: the manifest is damaged, edited, or of a schema version this rnnzoo does not read.
+        RnnzooError: the manifest is damaged, edited, contradicts itself, claims impossible sizes, names files that lie
+            elsewhere, or is of a schema version this rnnzoo does not read.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -127,33 +166,75 @@ def read_manifest(folder: Path) -> Manifest:
             f"{folder} is no zoo: it has no {MANIFEST}. Name the folder that `rnnzoo build` wrote, "
             f"or build one with `rnnzoo build formal-languages --out {folder}`."
         )
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise ValueError(f"field 'format' is not {FORMAT!r}")
-        version = data["schema_version"]
-        if version != SCHEMA_VERSION:
-            raise RnnzooError(
-                f"{path}: field schema_version is {version}, but this rnnzoo reads version {SCHEMA_VERSION}. "
-                "Install the rnnzoo release that wrote the zoo, or build it again."
-            )
-        stated = data.pop("manifest_sha256")
-        if stated != canonical_sha256(data):
-            raise RnnzooError(
-                f"{path} was edited: field manifest_sha256 does not match its contents. "
-                "Restore the original file (pull the zoo again, or build it again)."
-            )
-        files = tuple(ShardFile(**file) for file in data["files"])
-        return Manifest(
-            zoo=data["zoo"],
-            schema_version=version,
-            recipe=data["recipe"],
-            recipe_hash=data["recipe_hash"],
-            splits=data["splits"],
-            files=files,
-            provenance=data["provenance"],
-        )
-    except (ValueError, KeyError, TypeError) as error:
+    check_place(folder, MANIFEST)
+    data = read_json(path, dict[str, Any], _REMEDY)
+    with reading(path, _REMEDY):
+        manifest = _checked(data, path)
+    for file in manifest.files:
+        check_place(folder, file.path)
+    return manifest
+
+
+def _checked(data: dict[str, Any], path: Path) -> Manifest:
+    """The manifest in JSON data, once nothing in it contradicts the rest."""
+    if data.pop("format", None) != FORMAT:
+        raise ValueError(f"field format is not {FORMAT!r}")
+    if data["schema_version"] != SCHEMA_VERSION:
         raise RnnzooError(
-            f"{path} is damaged ({type(error).__name__}: {error}). Restore it by pulling or building the zoo again."
-        ) from error
+            f"{path}: field schema_version is {data['schema_version']!r}, but this rnnzoo reads version "
+            f"{SCHEMA_VERSION}. Install the rnnzoo release that wrote the zoo, or build it again."
+        )
+    if data.pop("manifest_sha256", None) != canonical_sha256({"format": FORMAT, **data}):
+        raise RnnzooError(
+            f"{path} was edited: field manifest_sha256 does not match its contents. "
+            "Restore the original file (pull the zoo again, or build it again)."
+        )
+    stated = {name: data.pop(name, None) for name in ("columns", "weight_layout")}
+    manifest = typed(data, Manifest)
+    check_recipe(manifest.recipe)
+    msgspec.convert(manifest.provenance, _Provenance)
+    for problem in _contradictions(manifest, stated):
+        raise ValueError(problem)
+    return manifest
+
+
+def _contradictions(manifest: Manifest, stated: Mapping[str, Any]) -> Iterator[str]:
+    """Whatever a manifest says that the rest of it shows to be false or impossible."""
+    recipe, columns = manifest.recipe, manifest.columns
+    if manifest.zoo != recipe["zoo"]:
+        yield f"field zoo is {manifest.zoo!r}, but its recipe is of {recipe['zoo']}"
+    if manifest.recipe_hash != canonical_sha256(recipe):
+        yield "field recipe_hash is not the SHA-256 of the recipe"
+    row_bytes = sum(column.row_bytes for column in columns)
+    if row_bytes > limits.ROW_BYTES:
+        yield f"a row of its recipe takes {row_bytes:,} bytes, more than {limits.ROW_BYTES:,}"
+        return
+    if stated["columns"] != [column.as_json() for column in columns]:
+        yield "field columns is not what its recipe gives"
+    if stated["weight_layout"] != weight_layout(manifest.network):
+        yield "field weight_layout is not what its network gives"
+    yield from _miscounts(manifest)
+    stored = sum(column.row_bytes for column in columns if not column.trace)
+    for file in manifest.files:
+        if file.rows * stored > file.size or file.rows * row_bytes > file.size * limits.DEFLATE_RATIO:
+            yield f"file {file.path} of {file.size:,} bytes cannot hold {file.rows:,} rows"
+
+
+def _miscounts(manifest: Manifest) -> Iterator[str]:
+    """Rows, models and files that do not add up."""
+    models, snapshots = manifest.recipe["models"], len(manifest.snapshots)
+    if manifest.rows != models * snapshots:
+        yield f"its files have {manifest.rows:,} rows, but {models:,} models of {snapshots} snapshots have others"
+    if manifest.rows > limits.ROWS:
+        yield f"it has {manifest.rows:,} rows, more than {limits.ROWS:,}"
+    if len({file.path for file in manifest.files}) < len(manifest.files):
+        yield "field files names a file twice"
+    if sum(counts["models"] for counts in manifest.splits.values()) != models:
+        yield f"the splits do not have the recipe's {models:,} models together"
+    rows_of = Counter(dict.fromkeys(manifest.splits, 0))
+    for file in manifest.files:
+        rows_of[file.split] += file.rows
+    for split, rows in rows_of.items():
+        counts = manifest.splits.get(split)
+        if counts is None or not rows == counts["rows"] == counts["models"] * snapshots:
+            yield f"split {split} states {counts}, but its files have {rows:,} rows of {snapshots} snapshots"

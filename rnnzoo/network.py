@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 
+from rnnzoo import limits
 from rnnzoo.errors import UsageError
 
 GATES = ("input", "forget", "cell", "output")
@@ -48,10 +50,10 @@ class Network:
         UsageError: a size is not a positive integer.
     """
 
-    input_size: int
-    hidden_size: int = 32
-    layers: int = 2
-    output_size: int = 10
+    input_size: Annotated[int, Meta(le=limits.NETWORK_WIDTH)]
+    hidden_size: Annotated[int, Meta(le=limits.HIDDEN_SIZE)] = 32
+    layers: Annotated[int, Meta(le=limits.LAYERS)] = 2
+    output_size: Annotated[int, Meta(le=limits.NETWORK_WIDTH)] = 10
 
     def __post_init__(self) -> None:
         for field in ("input_size", "hidden_size", "layers", "output_size"):

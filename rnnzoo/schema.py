@@ -5,6 +5,7 @@ One row is one snapshot of one model. Shapes depend on the recipe, so columns ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -44,7 +45,7 @@ class Column:
     @property
     def row_bytes(self) -> int:
         """Bytes of one row's value, uncompressed."""
-        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
     def as_json(self) -> dict[str, Any]:
         """The fields a manifest records."""

@@ -123,7 +123,7 @@ def typed(data: Any, kind: type[T]) -> T:
         what, _, field = str(error).partition(" - at ")
         raise ValueError(f"field {field.strip('`').removeprefix('$.')}: {what}" if field else what) from error
     if unknown := _unknown_field(data, found):
-        raise ValueError(f"field {unknown} is unknown")
+        raise ValueError(f"field {unknown!r} is unknown")
     return found
 
 
@@ -145,7 +145,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     data = dict(pairs)
     if len(data) < len(pairs):
         twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
-        raise ValueError(f"field {twice} is there twice")
+        raise ValueError(f"field {twice!r} is there twice")
     return data
 
 
@@ -178,4 +178,4 @@ def _unknown_field(data: Any, found: Any, prefix: str = "") -> str | None:
 
 
 def _named(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    return f"field {error} is missing" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"

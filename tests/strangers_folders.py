@@ -1,0 +1,53 @@
+"""What a user does with a folder from a stranger, and how a stranger edits a manifest so that its checksums fit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rnnzoo.manifest import canonical_sha256
+
+
+def load(folder: str) -> str:
+    """Open a zoo and read from it."""
+    import rnnzoo
+
+    zoo = rnnzoo.load(folder)
+    return f"{len(zoo)} {zoo['step'].sum()} {zoo[:2]['weights'].sum()}"
+
+
+def verify(folder: str) -> str:
+    """What the checks of a zoo find, in one line; a RnnzooError if it is not sound."""
+    from rnnzoo.errors import RnnzooError
+    from rnnzoo.verification import verify
+
+    found = [problem for check in verify(Path(folder)) for problem in check.problems]
+    if found:
+        raise RnnzooError("; ".join(found))
+    return "sound"
+
+
+def command(line: str) -> str:
+    """What a command prints; a RnnzooError if it ends in one."""
+    import click.testing
+
+    from rnnzoo.cli import cli
+
+    result = click.testing.CliRunner().invoke(cli, line.split(), env={"COLUMNS": "1000"})
+    if result.exception is not None:
+        raise result.exception
+    return result.output
+
+
+def forge(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Change a manifest; its own checksum is made to fit, and so is that of its recipe where the recipe changed."""
+    path = folder / "manifest.json"
+    data = json.loads(path.read_text())
+    recipe = canonical_sha256(data["recipe"])
+    change(data)
+    if isinstance(data.get("recipe"), dict) and canonical_sha256(data["recipe"]) != recipe:
+        data["recipe_hash"] = canonical_sha256(data["recipe"])
+    data.pop("manifest_sha256", None)
+    path.write_text(json.dumps({**data, "manifest_sha256": canonical_sha256(data)}))

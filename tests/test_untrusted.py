@@ -1,0 +1,193 @@
+"""Folders from a stranger: whatever they hold, the answer is the same or one clear error, in bounded memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from limited_process import LimitedProcess, limited_process
+from strangers_folders import forge
+
+import rnnzoo
+from rnnzoo.errors import RnnzooError
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits memory through /proc and setrlimit")
+
+
+@pytest.fixture(scope="module")
+def limited() -> Iterator[LimitedProcess]:
+    with limited_process(str(Path(__file__).parent)) as process:
+        yield process
+
+
+def set_in(data: dict[str, Any], field: str, value: Any) -> None:
+    """Set a field of JSON data, given with dots between its parts."""
+    *parents, last = field.split(".")
+    node: Any = data
+    for name in parents:
+        node = node[int(name)] if isinstance(node, list) else node[name]
+    if isinstance(node, list):
+        node[int(last)] = value
+    else:
+        node[last] = value
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('{"format": "rnnzoo-zoo", "a": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested deeper"),
+        ('{"format": "rnnzoo-zoo", "schema_version": ' + "1" * 10_000 + "}", "digits"),
+        ('{"format": "rnnzoo-zoo", "a": [' + "{}," * 20_000_000 + "0]}", "values"),
+        ('{"format": "rnnzoo-zoo", "format": "rnnzoo-zoo"}', "'format' is there twice"),
+        ('{"format": "rnnzoo-zoo", "schema_version": NaN}', "NaN"),
+        (" " * (100 * 2**20), "larger than"),
+        ("\0" * 1000, "damaged"),
+    ],
+    ids=["deep", "digits", "values", "twice", "nan", "large", "zeros"],
+)
+def test_a_manifest_no_parser_should_meet(limited: LimitedProcess, tmp_path: Path, text: str, named: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    answer = limited.call("strangers_folders.load", str(tmp_path))
+    assert "manifest.json" in answer["error"]
+    assert named in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        ("zoo", "smnist", "field zoo"),
+        ("zoo", 3, "field zoo"),
+        ("moon", 1, "'moon' is unknown"),
+        ("schema_version", True, "schema_version"),
+        ("columns.0.dtype", "int64", "field columns"),
+        ("columns", [], "field columns"),
+        ("weight_layout.1.offset", 7, "field weight_layout"),
+        ("recipe_hash", "0" * 64, "field recipe_hash"),
+        ("recipe", [], "field recipe"),
+        ("recipe.zoo", "chess", "chess"),
+        ("recipe.zoo", ["smnist"], "zoo"),
+        ("recipe.moon", 1, "'moon' is unknown"),
+        ("recipe.models", 7, "rows"),
+        ("recipe.models", 10**9, "models"),
+        ("recipe.models", "6", "models"),
+        ("recipe.snapshots", [0, 20, 20], "snapshots"),
+        ("recipe.snapshots", [], "snapshots"),
+        ("recipe.snapshots", [0, 20, 2**40], "snapshots"),
+        ("recipe.snapshots", list(range(11_000)), "snapshots"),
+        ("recipe.network.layers", 10**8, "layers"),
+        ("recipe.network.layers", 0, "layers"),
+        ("recipe.network.layers", 2.0, "layers"),
+        ("recipe.network.hidden_size", 10**30, "hidden_size"),
+        ("recipe.network.hidden_size", 65_536, "a row of its recipe takes"),
+        ("recipe.network.output_size", 10**7, "output_size"),
+        ("recipe.tasks.length", 10**9, "length"),
+        ("recipe.tasks.smallest_offset", 90, "smallest_offset"),
+        ("recipe.tasks.smallest_offset", -(10**6), "smallest_offset"),
+        ("recipe.rollouts.recorded", 10**12, "recorded"),
+        ("splits.train.rows", 1, "split train"),
+        ("splits.train.models", 10**6, "models"),
+        ("splits.train.models", -1, "models"),
+        ("splits.secret", {"rows": 3, "models": 1, "tasks": 1}, "splits"),
+        ("files.0.rows", 10**8, "rows"),
+        ("files.0.rows", 10**12, "rows"),
+        ("files.0.rows", -3, "rows"),
+        ("files.0.size", 10, "cannot hold"),
+        ("files.0.split", "test", "split"),
+        ("files.0.sha256", "x", "sha256"),
+        ("files.0.path", "/etc/passwd", "path"),
+        ("files.0.path", "data/../../secret.h5", "path"),
+        ("files.0.path", "data/..", "path"),
+        ("files.0.path", "data/train-00000-of-00001.h5\n", "path"),
+        ("files.0.path", "data/" + "x" * 5000 + ".h5", "path"),
+        ("files.0.path", "data/ood_test-00000-of-00001.h5", "twice"),
+        ("files", [], "files"),
+        ("files", {}, "files"),
+        ("files.0", {"path": "data/x.h5"}, "files"),
+        ("provenance", [], "provenance"),
+        ("provenance.source", 3, "source"),
+        ("provenance.versions", ["1.0"], "versions"),
+    ],
+)
+def test_a_manifest_that_cannot_be_true(
+    limited: LimitedProcess, copied_folder: Path, field: str, value: Any, named: str
+) -> None:
+    forge(copied_folder, lambda data: set_in(data, field, value))
+    for action in ("load", "verify"):
+        answer = limited.call(f"strangers_folders.{action}", str(copied_folder))
+        assert "manifest.json is damaged" in answer["error"]
+        assert named in answer["error"]
+
+
+def test_fields_of_a_manifest_that_are_missing(copied_folder: Path) -> None:
+    whole = json.loads((copied_folder / "manifest.json").read_text())
+    for name in whole.keys() - {"manifest_sha256"}:
+        (copied_folder / "manifest.json").write_text(json.dumps(whole))
+        forge(copied_folder, lambda data, name=name: data.pop(name))
+        with pytest.raises(RnnzooError, match=rf"manifest\.json.*{name}"):
+            rnnzoo.load(copied_folder)
+
+
+SHARD = "data/train-00000-of-00001.h5"
+
+
+def as_hub_cache(folder: Path, cache: Path, target: str) -> Path:
+    """The zoo in a folder as the Hub's cache keeps it, with one shard's link as given."""
+    snapshot = cache / "datasets--stranger--zoo" / "snapshots" / "0123abcd"
+    blobs = snapshot.parent.parent / "blobs"
+    shutil.copytree(folder, snapshot)
+    blobs.mkdir()
+    (snapshot / SHARD).rename(blobs / "0a1b")
+    (snapshot / SHARD).symlink_to(target.format(blobs=blobs))
+    return snapshot
+
+
+@pytest.mark.parametrize("target", ["../../../blobs/0a1b", "{blobs}/0a1b"])
+def test_the_hubs_cache_links_into_its_blobs(built_folder: Path, tmp_path: Path, target: str) -> None:
+    snapshot = as_hub_cache(built_folder, tmp_path, target)
+    assert rnnzoo.load(snapshot)["weights"].tobytes() == rnnzoo.load(built_folder)["weights"].tobytes()
+    (tmp_path / "mine").symlink_to(snapshot)
+    assert len(rnnzoo.load(tmp_path / "mine")) == 18
+
+
+@pytest.mark.parametrize(
+    "target", ["/etc/passwd", "../../../../secret", "../../../blobs/../../secret", "../../../blobs/link", "../x.h5"]
+)
+def test_other_links_are_refused(built_folder: Path, tmp_path: Path, target: str) -> None:
+    (tmp_path / "secret").write_bytes((built_folder / SHARD).read_bytes())
+    snapshot = as_hub_cache(built_folder, tmp_path, target)
+    (snapshot.parent.parent / "blobs" / "link").symlink_to(tmp_path / "secret")
+    with pytest.raises(RnnzooError, match=r"train-00000-of-00001\.h5 is a link to elsewhere"):
+        rnnzoo.load(snapshot)
+
+
+def test_a_folder_of_a_zoo_is_no_link_either(copied_folder: Path, tmp_path: Path) -> None:
+    (copied_folder / "data").rename(tmp_path / "elsewhere")
+    (copied_folder / "data").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RnnzooError, match="data is a link to elsewhere"):
+        rnnzoo.load(copied_folder)
+
+
+def test_one_bad_zoo_does_not_end_the_list(limited: LimitedProcess, built_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(built_folder, tmp_path / "good")
+    bad: dict[str, Callable[[Path], Any]] = {
+        "deep": lambda path: path.write_text("[" * 100_000),
+        "large": lambda path: path.write_bytes(b" " * (100 * 2**20)),
+        "empty": lambda path: path.write_bytes(b""),
+        "locked": lambda path: path.symlink_to("/proc/1/mem"),
+        "folder": lambda path: path.mkdir(),
+        "pipe": os.mkfifo,
+        "layers": lambda path: path.write_bytes((built_folder / "manifest.json").read_bytes()),
+    }
+    for name, write in bad.items():
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / "manifest.json")
+    forge(tmp_path / "layers", lambda data: set_in(data, "recipe.network.layers", 10**8))
+    answer = limited.call("strangers_folders.command", f"list --folder {tmp_path}")
+    assert "good" in answer["answer"]
+    assert all(name in answer["answer"] for name in bad)
