@@ -104,7 +104,7 @@ def turn(train: Train, models: int, steps: int) -> dict:
         before, started = busy_seconds(), time.perf_counter()
         train(session)
         wall = time.perf_counter() - started
-        units = [sum(finished_unit(out, unit)["seconds"].values()) for unit in plan.units]
+        units = [sum(finished_unit(out, unit).seconds.values()) for unit in plan.units]
         return {"wall": wall, "units": units, "busy": busy_seconds() - before}
 
 

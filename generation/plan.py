@@ -6,12 +6,16 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from msgspec import Meta
+
+from rnnzoo import limits
 from rnnzoo.atomic import write_json
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.generation.recipes import Recipe, recipe_from_dict
 from rnnzoo.manifest import MANIFEST, read_manifest
+from rnnzoo.strict_json import read_json, reading, typed
 
 BUILD_FOLDER = ".build"
 MODELS_PER_UNIT = 16
@@ -70,9 +74,29 @@ class Plan:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Plan:
-        """A plan as it was written."""
-        recipe = recipe_from_dict(data["recipe"])
-        return cls(recipe, data["engine"], data["images"], data["models_per_unit"], data["kept_models"])
+        """A plan as it was written.
+
+        Raises:
+            ValueError: a field is missing, unknown, of another type or out of bounds.
+            UsageError: an impossible recipe.
+        """
+        written = typed(data, _WrittenPlan)
+        recipe = recipe_from_dict(written.recipe)
+        if written.recipe_hash != recipe.hash:
+            raise ValueError("field recipe_hash is not the SHA-256 of the recipe")
+        if written.kept_models > recipe.models:
+            raise ValueError(f"field kept_models: {written.kept_models} of {recipe.models} models")
+        return cls(recipe, written.engine, written.images, written.models_per_unit, written.kept_models)
+
+
+@dataclass(frozen=True)
+class _WrittenPlan:
+    recipe: dict[str, Any]
+    recipe_hash: str
+    engine: str
+    images: str
+    models_per_unit: Annotated[int, Meta(ge=1, le=limits.MODELS)]
+    kept_models: Annotated[int, Meta(ge=0, le=limits.MODELS)]
 
 
 def plan_path(out: Path) -> Path:
@@ -102,13 +126,10 @@ def check_output(out: Path, recipe: Recipe) -> str | None:
             return "built"
         raise UsageError(_conflict(out, "a zoo", manifest.recipe, recipe))
     if plan_path(out).exists():
-        try:
-            begun = json.loads(plan_path(out).read_text())
-            if begun["recipe_hash"] == recipe.hash:
-                return "begun"
-            raise UsageError(_conflict(out, "an unfinished build", begun["recipe"], recipe))
-        except (ValueError, KeyError, TypeError) as error:
-            raise RnnzooError(f"{plan_path(out)} is damaged: delete {out} and build again.") from error
+        begun = read_plan(out).recipe
+        if begun == recipe:
+            return "begun"
+        raise UsageError(_conflict(out, "an unfinished build", json.loads(begun.canonical_json), recipe))
     if out.is_dir() and any(entry.name != BUILD_FOLDER for entry in out.iterdir()):
         raise UsageError(
             f"{out} holds files that are no zoo; they are left untouched. Choose an empty folder with --out."
@@ -120,12 +141,15 @@ def read_plan(out: Path) -> Plan:
     """The plan of the build begun in a folder.
 
     Raises:
-        RnnzooError: the plan is damaged.
+        RnnzooError: there is no plan, or it is damaged.
     """
+    path, remedy = plan_path(out), f"delete {out} and build again"
     try:
-        return Plan.from_json(json.loads(plan_path(out).read_text()))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RnnzooError(f"{plan_path(out)} is damaged ({error}): delete {out} and build again.") from error
+        data = read_json(path, dict[str, Any], remedy)
+    except FileNotFoundError as error:
+        raise RnnzooError(f"{path} is missing: {remedy}.") from error
+    with reading(path, remedy):
+        return Plan.from_json(data)
 
 
 def models_per_unit(engine: str) -> int:

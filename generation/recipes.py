@@ -9,14 +9,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 
 from rnnzoo.errors import UsageError
 from rnnzoo.generation.tasks import DigitTasks, LanguageTasks, require
 from rnnzoo.network import Network
+from rnnzoo.strict_json import typed
 
 RECIPE_VERSION = 1
 
@@ -212,54 +214,31 @@ def field_names(recipe: Recipe) -> list[str]:
     return names
 
 
-def _build(cls: type, data: dict[str, Any], where: str) -> Any:
-    """Instantiate a frozen dataclass from JSON data, tuples restored, unknown fields refused."""
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    unknown = sorted(set(data) - set(fields))
-    if unknown:
-        raise UsageError(f"Recipe field {where}{unknown[0]!r} is unknown to this version of rnnzoo: update rnnzoo.")
-    return cls(**{name: _typed(value, str(fields[name].type), where + name) for name, value in data.items()})
-
-
-def _typed(value: Any, expected: str, where: str) -> Any:
-    """A JSON value as the type a field declares: int, float, str, or a tuple of numbers."""
-
-    def number(item: Any) -> Any:
-        allowed = (int, float) if "float" in expected else (int,)
-        if isinstance(item, bool) or not isinstance(item, allowed):
-            raise UsageError(f"Recipe field {where}={value!r} must be of type {expected}.")
-        return float(item) if "float" in expected else item
-
-    if expected.startswith("tuple"):
-        if not isinstance(value, list | tuple) or ("..." not in expected and len(value) != expected.count(",") + 1):
-            raise UsageError(f"Recipe field {where}={value!r} must be of type {expected}.")
-        return tuple(number(item) for item in value)
-    if expected == "str" and not isinstance(value, str):
-        raise UsageError(f"Recipe field {where}={value!r} must be text.")
-    return number(value) if expected in ("int", "float") else value
-
-
-def recipe_from_dict(data: dict[str, Any]) -> Recipe:
+def recipe_from_dict(data: Mapping[str, Any]) -> Recipe:
     """A recipe from its JSON data.
 
     Raises:
-        UsageError: an unknown field, a newer recipe version, or an impossible value.
+        UsageError: a newer recipe version, or a field that is missing, unknown, of another type or impossible.
     """
-    data = dict(data)
-    if data.get("version", 0) > RECIPE_VERSION:
-        raise UsageError(
-            f"The recipe has version {data['version']}; this rnnzoo knows {RECIPE_VERSION}: update rnnzoo."
-        )
-    parts = {
-        "network": Network,
-        "protocol": Protocol,
-        "tasks": TASKS.get(str(data.get("zoo")), LanguageTasks),
-        "rollouts": RolloutPlan,
-        "split": SplitRule,
-    }
-    for name, cls in parts.items():
-        data[name] = _build(cls, data[name], f"{name}.")
-    return _build(Recipe, data, "")
+    version, zoo = data.get("version", RECIPE_VERSION), data.get("zoo")
+    if not isinstance(version, int) or version > RECIPE_VERSION:
+        raise UsageError(f"The recipe has version {version!r}; this rnnzoo knows {RECIPE_VERSION}: update rnnzoo.")
+    if not isinstance(zoo, str) or zoo not in TASKS:
+        raise UsageError(f"Recipe field zoo={zoo!r} is no kind of zoo that this rnnzoo knows: update rnnzoo.")
+    kinds = {**get_type_hints(Recipe), "tasks": TASKS[zoo]}
+    if unknown := sorted(data.keys() - kinds.keys()):
+        raise UsageError(f"Recipe field {unknown[0]!r} is unknown to this version of rnnzoo: update rnnzoo.")
+    if missing := sorted(kinds.keys() - data.keys() - {"version"}):
+        raise UsageError(f"Recipe field {missing[0]!r} is missing: take the recipe from the zoo's manifest.json again.")
+    return Recipe(**{name: _typed(name, value, kinds[name]) for name, value in data.items()})
+
+
+def _typed(name: str, value: Any, kind: Any) -> Any:
+    try:
+        return typed(value, kind)
+    except ValueError as error:
+        shown = "" if isinstance(value, Mapping) else f"={value!r}"
+        raise UsageError(f"Recipe field {name}{shown} is impossible ({error}).") from error
 
 
 TASKS: dict[str, type] = {"formal-languages": LanguageTasks, "smnist": DigitTasks}

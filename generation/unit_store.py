@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
+from rnnzoo import limits
 from rnnzoo.atomic import atomic_path
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.generation.plan import Plan, Unit
-from rnnzoo.generation.units import checked_source, unit_path
+from rnnzoo.generation.units import Sidecar, checked_source, unit_path
+from rnnzoo.strict_json import parse_json
 
 
 class UnitStore:
@@ -51,10 +51,10 @@ class UnitStore:
     def whole(self, unit: Unit) -> bool:
         """Whether a unit is there in full."""
         try:
-            sidecar = json.loads(self.files.cat_file(f"{self.folder}/{unit.name}.json"))
-            size: Any = self.files.info(f"{self.folder}/{unit.name}.h5")["size"]
-            return bool(size == sidecar["size"])
-        except (OSError, ValueError, KeyError, TypeError):
+            text = self.files.cat_file(f"{self.folder}/{unit.name}.json", end=limits.JSON_BYTES + 1)
+            sidecar = parse_json(text, Sidecar, f"{self.folder}/{unit.name}.json", "delete it")
+            return bool(self.files.info(f"{self.folder}/{unit.name}.h5")["size"] == sidecar.size)
+        except (OSError, RnnzooError):
             return False
 
     def fetch(self, unit: Unit, out: Path) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from msgspec import Meta
+
+from rnnzoo import limits
 from rnnzoo.atomic import write_json
 from rnnzoo.errors import RnnzooError
 from rnnzoo.generation.engines import Engine, find_engine
@@ -17,7 +19,8 @@ from rnnzoo.generation.families import Family, family_of
 from rnnzoo.generation.plan import Plan, Unit, read_plan, unit_folder
 from rnnzoo.generation.shard_writer import UnitSource, shard_file, write_unit_rows
 from rnnzoo.jobs import Task
-from rnnzoo.manifest import file_sha256
+from rnnzoo.manifest import Sha256, file_sha256
+from rnnzoo.strict_json import read_json
 
 
 @dataclass(frozen=True)
@@ -89,19 +92,34 @@ def unit_path(out: Path, unit: Unit) -> Path:
     return unit_folder(out) / f"{unit.name}.h5"
 
 
+@dataclass(frozen=True)
+class Sidecar:
+    """What is written beside a unit's file once it is whole.
+
+    Attributes:
+        size, sha256: of the file.
+        seconds: that the unit took, by kind of work.
+        device: what it was trained on; several devices with semicolons between them.
+    """
+
+    size: Annotated[int, Meta(ge=1, le=limits.SHARD_BYTES)]
+    sha256: Sha256
+    seconds: dict[Annotated[str, Meta(pattern=r"\A(training|recording)\Z")], float]
+    device: str
+
+
 def write_sidecar(path: Path, seconds: dict[str, float], device: str) -> None:
     """Declare a unit's file whole: its size, checksum, the seconds it took and what it was trained on."""
-    sidecar = {"size": path.stat().st_size, "sha256": file_sha256(path), "seconds": seconds, "device": device}
-    write_json(path.with_suffix(".json"), sidecar)
+    write_json(path.with_suffix(".json"), vars(Sidecar(path.stat().st_size, file_sha256(path), seconds, device)))
 
 
-def finished_unit(out: Path, unit: Unit) -> dict[str, Any] | None:
+def finished_unit(out: Path, unit: Unit) -> Sidecar | None:
     """The sidecar of a unit that is whole, else None."""
     path = unit_path(out, unit)
     try:
-        sidecar = json.loads(path.with_suffix(".json").read_text())
-        return sidecar if path.stat().st_size == sidecar["size"] else None
-    except (OSError, ValueError, KeyError):
+        sidecar = read_json(path.with_suffix(".json"), Sidecar, "delete it, and the unit is trained anew")
+        return sidecar if path.stat().st_size == sidecar.size else None
+    except (OSError, RnnzooError):
         return None
 
 
@@ -113,7 +131,7 @@ def checked_source(out: Path, unit: Unit) -> UnitSource:
     """
     path = unit_path(out, unit)
     sidecar = finished_unit(out, unit)
-    if sidecar is None or file_sha256(path) != sidecar["sha256"]:
+    if sidecar is None or file_sha256(path) != sidecar.sha256:
         path.with_suffix(".json").unlink(missing_ok=True)
         raise RnnzooError(
             f"{path} was altered after it was written: its SHA-256 is not the recorded one. "
@@ -129,7 +147,7 @@ def history_of_units(out: Path, units: list[Unit]) -> tuple[dict[str, float], li
     for unit in units:
         sidecar = finished_unit(out, unit)
         if sidecar is not None:
-            devices.update(sidecar["device"].split("; "))
-            for name, value in sidecar["seconds"].items():
+            devices.update(sidecar.device.split("; "))
+            for name, value in sidecar.seconds.items():
                 totals[name] += value
     return totals, sorted(devices)

@@ -96,6 +96,6 @@ def check_recipe(recipe: Mapping[str, Any]) -> None:
         UsageError: an impossible network.
     """
     kind = recipe.get("zoo")
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise ValueError(f"field zoo: {kind!r} is no kind of zoo that this rnnzoo knows; a newer one may")
     typed(recipe, _KINDS[kind])

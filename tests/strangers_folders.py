@@ -29,6 +29,13 @@ def verify(folder: str) -> str:
     return "sound"
 
 
+def begun_build(folder: str) -> str:
+    """The units of the build begun in a folder."""
+    from rnnzoo.generation.plan import read_plan
+
+    return str(len(read_plan(Path(folder)).units))
+
+
 def command(line: str) -> str:
     """What a command prints; a RnnzooError if it ends in one."""
     import click.testing

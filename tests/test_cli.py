@@ -55,7 +55,7 @@ def test_building_again_does_nothing(built_by_command: Path) -> None:
         (["build", "formal-languages", "--steps", "7"], 2, "protocol.steps=7 is impossible"),
         (["build", "formal-languages", "--snapshots", "a,b"], 2, "0,100,500"),
         (["build", "formal-languages", "--set", "nonsense"], 2, "FIELD=VALUE"),
-        (["build", "formal-languages", "--set", "seed=x"], 2, "must be of type int"),
+        (["build", "formal-languages", "--set", "seed=x"], 2, "seed='x' is impossible (Expected `int`"),
         (["build", "formal-languages", "--engine", "quantum"], 2, "no engine 'quantum'"),
         (["verify", "nowhere"], 2, "no zoo 'nowhere'"),
         (["show", "nowhere"], 2, "no zoo 'nowhere'"),

@@ -16,6 +16,8 @@ from strangers_folders import forge
 
 import rnnzoo
 from rnnzoo.errors import RnnzooError
+from rnnzoo.generation.plan import Plan
+from rnnzoo.generation.recipes import Recipe
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits memory through /proc and setrlimit")
 
@@ -191,3 +193,50 @@ def test_one_bad_zoo_does_not_end_the_list(limited: LimitedProcess, built_folder
     answer = limited.call("strangers_folders.command", f"list --folder {tmp_path}")
     assert "good" in answer["answer"]
     assert all(name in answer["answer"] for name in bad)
+
+
+@pytest.fixture
+def begun(tmp_path: Path, small_recipe: Recipe) -> Path:
+    """A folder with a build that has only begun."""
+    out = tmp_path / "begun"
+    (out / ".build").mkdir(parents=True)
+    Plan(small_recipe, "reference", "", 16).write(out)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        ("moon", 1, "'moon' is unknown"),
+        ("models_per_unit", 0, "models_per_unit"),
+        ("models_per_unit", "16", "models_per_unit"),
+        ("kept_models", 7, "kept_models"),
+        ("kept_models", 10**30, "kept_models"),
+        ("engine", None, "engine"),
+        ("recipe_hash", "0" * 64, "recipe_hash"),
+        ("recipe", [], "recipe"),
+        ("recipe.moon", 1, "moon"),
+        ("recipe.models", 2**40, "models"),
+        ("recipe.version", "x", "version"),
+        ("recipe.zoo", {}, "zoo"),
+        ("recipe.network", 3, "network"),
+        ("recipe.network.hidden_size", 10**12, "hidden_size"),
+        ("recipe.snapshots", [0, 0.5], "snapshots"),
+        ("recipe.protocol.betas", [0.9], "betas"),
+        ("recipe.tasks.moon", 1, "moon"),
+    ],
+)
+def test_a_plan_that_cannot_be_true(limited: LimitedProcess, begun: Path, field: str, value: Any, named: str) -> None:
+    path = begun / ".build" / "plan.json"
+    data = json.loads(path.read_text())
+    set_in(data, field, value)
+    path.write_text(json.dumps(data))
+    answer = limited.call("strangers_folders.begun_build", str(begun))
+    assert "plan.json is damaged" in answer["error"]
+    assert named in answer["error"]
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[" * 100_000, "1" * 10_000, " " * (100 * 2**20)])
+def test_a_plan_that_is_none(limited: LimitedProcess, begun: Path, text: str) -> None:
+    (begun / ".build" / "plan.json").write_text(text)
+    assert "plan.json" in limited.call("strangers_folders.begun_build", str(begun))["error"]
