@@ -13,6 +13,8 @@ END = 5
 VOCABULARY = 6
 SYMBOLS = "abcd^."
 """How each token prints: the letters, the start token and the end token."""
+OUTSIDE = "?"
+"""How a byte prints that is no token; a damaged or foreign file may hold some."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def score_strings(tokens: NDArray[np.uint8], task: ArrayLike) -> Score:
 
 def to_text(tokens: NDArray[np.uint8]) -> str:
     """One string [length] as text without its start token, up to the first end token, which is kept as a dot."""
-    text = "".join(SYMBOLS[token] for token in tokens[1:])
+    text = "".join(SYMBOLS[token] if token < VOCABULARY else OUTSIDE for token in tokens[1:])
     return text.partition(SYMBOLS[END])[0] + (SYMBOLS[END] if SYMBOLS[END] in text else "")
 
 

@@ -130,4 +130,7 @@ def _dense(inputs: Tensor, size: int, dtype: torch.dtype) -> Tensor:
         if inputs.shape[-1] != size:
             raise UsageError(f"Inputs have {inputs.shape[-1]} values per position; these networks take {size}.")
         return inputs
-    return nn.functional.one_hot(inputs.long(), size).to(dtype)
+    try:
+        return nn.functional.one_hot(inputs.long(), size).to(dtype)
+    except RuntimeError as error:
+        raise UsageError(f"Some tokens are outside the vocabulary of these networks, 0..{size - 1}.") from error

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rnnzoo.digits import TILE_PIXELS, TILES, network_inputs
+from rnnzoo.conditions import meets
+from rnnzoo.digits import network_inputs
 from rnnzoo.errors import UsageError
 from rnnzoo.manifest import Manifest, read_manifest
 from rnnzoo.network import Network
@@ -134,30 +135,20 @@ class Zoo:
         return self.filter(step=step)
 
     def filter(self, **conditions: Any) -> Zoo:
-        """The rows that meet every condition, for example `filter(accuracy=(0.9, 1.0), step=2000)`.
+        """The rows that meet every condition, for example `filter(accuracy=(0.9, 1.0), step=[1000, 2000])`.
 
         Args:
-            conditions: per column, a value to equal or, for columns of numbers, a pair (lowest, highest),
-                both included. Columns of several numbers, such as the task of formal-languages, take the
-                whole value.
+            conditions: per column one of: a value to equal; a list of values to be among; a pair (lowest, highest),
+                both included, for columns of one number; a function that takes the column, [len(zoo), *shape], and
+                answers with bool [len(zoo)]. Columns of several numbers, such as the task of formal-languages, take
+                whole values: `filter(task=(0, 1, 2))`, `filter(task=[(0, 1, 2), (0, 0, 0)])`.
 
         Raises:
-            UsageError: no such column, or a condition of the wrong shape.
+            UsageError: no such column, or a condition that cannot be compared with it.
         """
         keep = np.ones(len(self), dtype=bool)
         for name, condition in conditions.items():
-            column = self._column(name)
-            values = self.column(name)
-            wanted = np.asarray(condition)
-            if wanted.shape == column.shape:
-                keep &= (values == wanted).reshape(len(self), -1).all(axis=1)
-            elif column.shape == () and wanted.shape == (2,):
-                keep &= (values >= wanted[0]) & (values <= wanted[1])
-            else:
-                raise UsageError(
-                    f"filter({name}={condition!r}): give a value of shape {column.shape}"
-                    + (" or a pair (lowest, highest)." if column.shape == () else ".")
-                )
+            keep &= meets(self.column(name), self._column(name), condition)
         return self._select(self._rows[keep])
 
     def recorded_inputs(self) -> NDArray[Any]:
@@ -187,30 +178,23 @@ class Zoo:
             Log-probabilities, float32 [len(zoo), batch, positions, output_size].
 
         Raises:
-            UsageError: inputs of a shape that fits neither form.
+            UsageError: inputs that fit neither form or are empty, tokens outside the vocabulary, or no rows.
         """
         import torch
 
         from rnnzoo.lstm import run
+        from rnnzoo.network_inputs import checked_inputs
 
-        if self.manifest.zoo == "smnist" and np.issubdtype(np.asarray(inputs).dtype, np.integer):
-            inputs = network_inputs(self._checked_tiles(np.asarray(inputs)))
-        tensor = torch.as_tensor(inputs)
-        shared_dims = 3 if tensor.is_floating_point() else 2
-        if tensor.ndim not in (shared_dims, shared_dims + 1):
-            raise UsageError(
-                f"Inputs of shape {tuple(tensor.shape)} do not fit: give integer tokens [batch, positions] or floats "
-                f"[batch, positions, {self.network.input_size}], or one set per network with a leading [{len(self)}]."
-            )
-        if tensor.ndim == shared_dims + 1 and len(tensor) != len(self):
-            raise UsageError(f"Inputs for {len(tensor)} networks were given, but there are {len(self)} rows.")
+        own = checked_inputs(self.manifest.zoo, self.network, len(self), inputs)
+        if models_at_once < 1:
+            raise UsageError(f"models_at_once={models_at_once} is impossible: give at least 1.")
         answers = []
         for start in range(0, len(self), models_at_once):
             part = self[start : start + models_at_once]
-            own = tensor[start : start + models_at_once] if tensor.ndim > shared_dims else tensor[None]
+            part_inputs = own if len(own) == 1 else own[start : start + models_at_once]
             weights = torch.from_numpy(part["weights"]).to(device)
             with torch.no_grad():
-                answers.append(run(self.network, weights, own.to(device)).cpu().numpy())
+                answers.append(run(self.network, weights, part_inputs.to(device)).cpu().numpy())
         return np.concatenate(answers)
 
     def torch_dataset(self, columns: Iterable[str] | None = None) -> ZooDataset:
@@ -225,14 +209,6 @@ class Zoo:
         for name in names:
             self._column(name)
         return ZooDataset(self, names)
-
-    def _checked_tiles(self, tiles: NDArray[Any]) -> NDArray[np.uint8]:
-        if tiles.shape[-2:] != (TILES, TILE_PIXELS) or tiles.min(initial=0) < 0 or tiles.max(initial=0) > 255:
-            raise UsageError(
-                f"Integer inputs of shape {tiles.shape} are no tiles: give pixels 0..255 as "
-                f"[batch, {TILES}, {TILE_PIXELS}] (`rnnzoo.digits.to_tiles` cuts images)."
-            )
-        return tiles.astype(np.uint8)
 
     def _column(self, name: str) -> Column:
         for column in self.columns:

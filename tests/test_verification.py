@@ -11,6 +11,7 @@ import pytest
 
 from rnnzoo.errors import RnnzooError
 from rnnzoo.manifest import ShardFile, file_sha256, read_manifest
+from rnnzoo.summary import extremes_text
 from rnnzoo.verification import verify
 from rnnzoo.zoo import load
 
@@ -189,3 +190,15 @@ def test_a_missing_snapshot_is_named(copied_folder: Path) -> None:
 def test_a_stray_file_is_named(copied_folder: Path) -> None:
     (copied_folder / "data" / "train-00001-of-00002.h5").write_bytes(b"")
     assert any("not in the manifest" in problem for problem in problems(copied_folder)["checksums"])
+
+
+def test_tokens_outside_the_vocabulary_are_said(copied_folder: Path) -> None:
+    """Neither `verify` nor what `show` prints fails on bytes that are no tokens."""
+
+    def change(file: h5py.File) -> None:
+        file["sequences"][:, :, 3] = 200
+
+    edit(copied_folder, TRAIN, change)
+    assert "vocabulary" in str(problems(copied_folder))
+    train = load(copied_folder, "train")
+    assert "?" in extremes_text(train)

@@ -47,6 +47,33 @@ def test_run_names_inputs_that_do_not_fit(zoo: Zoo) -> None:
         zoo.run(np.zeros(5, dtype=np.int64))
     with pytest.raises(UsageError, match="3 networks"):
         zoo.run(np.zeros((3, 1, 5), dtype=np.int64))
+    with pytest.raises(UsageError, match="0 rows"):
+        zoo[:0].run([[4, 0]])
+    with pytest.raises(UsageError, match="models_at_once"):
+        zoo.run([[4, 0]], models_at_once=0)
+
+
+@pytest.mark.parametrize("inputs", [[[4, 6]], [[4, -1]], [[4, 255]], np.full((18, 1, 2), 6, np.uint8)])
+def test_tokens_outside_the_vocabulary_are_refused(zoo: Zoo, inputs) -> None:
+    with pytest.raises(UsageError, match=r"vocabulary.*0\.\.5"):
+        zoo.run(inputs)
+    with pytest.raises(UsageError, match=r"vocabulary.*0\.\.5"):
+        zoo[0].to_torch()(torch.as_tensor(inputs)[..., -1, :])
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [[], [[]], np.zeros((0, 5), int), np.zeros((2, 0), int), np.zeros((0, 5, 6)), "abcd", None, [[4, 0], [4]],
+     [[True]], [[4.0, 0.0]], np.zeros((1, 5, 7)), 4, [["a"]], [[1j]]],
+)  # fmt: skip
+def test_empty_and_foreign_inputs_get_one_clear_error(zoo: Zoo, inputs) -> None:
+    with pytest.raises(UsageError, match=r"Inputs .* give integer tokens"):
+        zoo.run(inputs)
+
+
+def test_floats_of_any_precision_run(zoo: Zoo) -> None:
+    one_hot = np.eye(6)[[[4, 0, 1]]]
+    assert np.array_equal(zoo.run(one_hot), zoo.run([[4, 0, 1]]))
 
 
 def test_splits_partition_the_rows(zoo: Zoo, built_folder: Path) -> None:
