@@ -237,8 +237,9 @@ def _typed(name: str, value: Any, kind: Any) -> Any:
     try:
         return typed(value, kind)
     except ValueError as error:
-        shown = "" if isinstance(value, Mapping) else f"={value!r}"
-        raise UsageError(f"Recipe field {name}{shown} is impossible ({error}).") from error
+        nested = str(error).startswith("field ")
+        reason = f".{str(error).removeprefix('field ')}" if nested else f"={value!r} is impossible ({error})"
+        raise UsageError(f"Recipe field {name}{reason}.") from error
 
 
 TASKS: dict[str, type] = {"formal-languages": LanguageTasks, "smnist": DigitTasks}

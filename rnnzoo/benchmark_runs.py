@@ -22,7 +22,8 @@ from rnnzoo.emulated_performance import emulated_accuracy
 from rnnzoo.emulation import EmulationTraining, evaluate
 from rnnzoo.emulation_checkpoints import CHECKPOINT_NAME, train_with_checkpoints
 from rnnzoo.emulation_data import EmulationData, load_data
-from rnnzoo.encoders import Encoder, build_encoder, embed_rows, find_encoder, load_encoder, save_encoder
+from rnnzoo.encoders import Encoder, build_encoder, embed_rows, find_encoder, save_encoder
+from rnnzoo.encoders.saved import read_saved_encoder
 from rnnzoo.environment import processor_name, versions
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.jobs import Progress
@@ -141,7 +142,7 @@ class BenchmarkRuns:
         if not missing:
             return
         pretrained = run_folder(self.folder, subject.run("emulation"))
-        encoder = load_encoder(pretrained / "encoder").to(self.device)
+        encoder = _pretrained(pretrained / "encoder", subject.encoder).to(self.device)
         z = embed_rows(encoder, self.data.networks)
         for asked in properties_of(self.plan.kind, tuple(missing)):
             began = time.perf_counter()
@@ -256,6 +257,14 @@ class BenchmarkRuns:
         folder = run_folder(self.folder, name)
         write_json(folder / RECORD_NAME, {"run": name, **record})
         (folder / ERROR_NAME).unlink(missing_ok=True)
+
+
+def _pretrained(folder: Path, name: str) -> Encoder:
+    """The encoder an emulation run left; whichever class the folder names, only the one of the run is imported."""
+    saved = read_saved_encoder(folder)
+    if saved.encoder != name:
+        raise RnnzooError(f"{folder} holds the encoder {saved.encoder!r}, not {name!r}: delete {folder.parent}.")
+    return saved.build()
 
 
 def _write_probes(encoder: Encoder, validation: EmulationData, folder: Path) -> None:

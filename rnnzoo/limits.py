@@ -64,3 +64,6 @@ DEFLATE_RATIO = 1032
 
 CHUNK_BYTES = 2**30
 """One compressed chunk when it is unpacked: 32 rows of traces, of which ours take 25 kB each."""
+
+ENCODER_SIZE = 65_536
+"""Any whole number among an encoder's settings: layers, channels, probes; ours are at most 1,024."""

@@ -213,6 +213,9 @@ def _contradictions(manifest: Manifest, stated: Mapping[str, Any]) -> Iterator[s
         yield "field columns is not what its recipe gives"
     if stated["weight_layout"] != weight_layout(manifest.network):
         yield "field weight_layout is not what its network gives"
+    for field, needed in (("engine", "device"), ("release", "updates_ahead")):
+        if field in manifest.provenance and needed not in manifest.provenance:
+            yield f"field provenance has {field} but no {needed}"
     yield from _miscounts(manifest)
     stored = sum(column.row_bytes for column in columns if not column.trace)
     for file in manifest.files:

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from rnnzoo.digits import POSITIONS, TILE_PIXELS, TILES
+from rnnzoo.digits import CLASSES, POSITIONS, TILE_PIXELS, TILES
 from rnnzoo.errors import RnnzooError
+from rnnzoo.languages import VOCABULARY
 from rnnzoo.network import Network
 
 SCHEMA_VERSION = 1
@@ -32,6 +33,7 @@ class Column:
         description: one line of meaning.
         trace: a recording of the network's behaviour; left out of the light configurations.
         may_diverge: values of a diverged model may be NaN or infinite.
+        low, high: range of the values, both included; None for no bound.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Column:
     description: str
     trace: bool = False
     may_diverge: bool = False
+    low: float | None = None
+    high: float | None = None
 
     @property
     def row_bytes(self) -> int:
@@ -77,7 +81,15 @@ def is_imported(recipe: Mapping[str, Any]) -> bool:
 
 
 def _identity_columns(recipe: Mapping[str, Any]) -> tuple[Column, ...]:
-    model_id = Column("model_id", "int32", (), "", "number of the model in its zoo; a model has one row per snapshot")
+    model_id = Column(
+        "model_id",
+        "int32",
+        (),
+        "",
+        "number of the model in its zoo; a model has one row per snapshot",
+        low=0,
+        high=recipe["models"] - 1,
+    )
     if not is_imported(recipe):
         counted = "updates the weights have had; 0 is the initialisation"
         return model_id, Column("step", "int32", (), "optimizer updates", counted)
@@ -110,11 +122,19 @@ def _formal_languages_columns(recipe: Mapping[str, Any]) -> tuple[Column, ...]:
     rollouts = "recorded rollouts" if is_imported(recipe) else "rollouts"
     return (
         *_identity_columns(recipe),
-        Column("task", "int8", (3,), "", "offsets (m_b, m_c, m_d) of the language a^n b^(n+m_b) c^(n+m_c) d^(n+m_d)"),
+        Column(
+            "task",
+            "int8",
+            (3,),
+            "",
+            "offsets (m_b, m_c, m_d) of the language a^n b^(n+m_b) c^(n+m_c) d^(n+m_d)",
+            low=recipe["tasks"]["smallest_offset"],
+            high=recipe["tasks"]["largest_offset"],
+        ),
         *_weight_columns(network),
-        Column("accuracy", "float32", (), f"share of {rollouts}", "exactly in the language: order and counts"),
-        Column("accuracy_counts", "float32", (), "share of rollouts", "letter counts fit the task, in any order"),
-        Column("finished", "float32", (), f"share of {rollouts}", "contain an end token"),
+        _share("accuracy", "float32", rollouts, "exactly in the language: order and counts"),
+        _share("accuracy_counts", "float32", "rollouts", "letter counts fit the task, in any order"),
+        _share("finished", "float32", rollouts, "contain an end token"),
         Column(
             "train_loss",
             "float32",
@@ -122,6 +142,7 @@ def _formal_languages_columns(recipe: Mapping[str, Any]) -> tuple[Column, ...]:
             "nats per position",
             "expected training loss: mean cross-entropy over the task's training strings, padding included",
             may_diverge=True,
+            low=0,
         ),
         Column(
             "sequences",
@@ -130,6 +151,8 @@ def _formal_languages_columns(recipe: Mapping[str, Any]) -> tuple[Column, ...]:
             "tokens",
             "strings sampled from the model: a b c d = 0..3, start = 4, end = 5",
             trace=True,
+            low=0,
+            high=VOCABULARY - 1,
         ),
         Column(
             "log_probs",
@@ -147,15 +170,23 @@ def _smnist_columns(recipe: Mapping[str, Any]) -> tuple[Column, ...]:
     network, recorded = network_of(recipe), recipe["rollouts"]["recorded"]
     columns = (
         *_identity_columns(recipe),
-        Column("task", "float64", (), "degrees", "angle by which every image is rotated, counter-clockwise"),
+        Column(
+            "task",
+            "float64",
+            (),
+            "degrees",
+            "angle by which every image is rotated, counter-clockwise",
+            low=0,
+            high=360,
+        ),
         *_weight_columns(network),
-        Column("weight_decay", "float64", (), "", "AdamW's decoupled weight decay in training"),
-        Column("eval_accuracy", "float64", (), "share of images", "images never trained on that are classified right"),
+        Column("weight_decay", "float64", (), "", "AdamW's decoupled weight decay in training", low=0),
+        _share("eval_accuracy", "float64", "images", "images never trained on that are classified right"),
         _loss("train_loss", "mean cross-entropy over all positions of training images"),
         _loss("eval_loss", "mean cross-entropy over all positions of images never trained on"),
-        _loss("generalization_gap", "eval_loss - train_loss"),
-        _trace("image_indices", "int32", (recorded,), "", "which training images the traces are of"),
-        _trace("labels", "uint8", (recorded,), "", "class of each image"),
+        _loss("generalization_gap", "eval_loss - train_loss", low=None),
+        _trace("image_indices", "int32", (recorded,), "", "which training images the traces are of", low=0),
+        _trace("labels", "uint8", (recorded,), "", "class of each image", low=0, high=CLASSES - 1),
         _trace(
             "tiles",
             "uint8",
@@ -182,9 +213,21 @@ def _smnist_columns(recipe: Mapping[str, Any]) -> tuple[Column, ...]:
     )
 
 
-def _loss(name: str, description: str) -> Column:
-    return Column(name, "float64", (), "nats per position", description, may_diverge=True)
+def _share(name: str, dtype: str, of: str, description: str) -> Column:
+    return Column(name, dtype, (), f"share of {of}", description, low=0, high=1)
 
 
-def _trace(name: str, dtype: str, shape: tuple[int, ...], unit: str, description: str) -> Column:
-    return Column(name, dtype, shape, unit, description, trace=True, may_diverge=dtype == "float16")
+def _loss(name: str, description: str, low: float | None = 0) -> Column:
+    return Column(name, "float64", (), "nats per position", description, may_diverge=True, low=low)
+
+
+def _trace(
+    name: str,
+    dtype: str,
+    shape: tuple[int, ...],
+    unit: str,
+    description: str,
+    low: float | None = None,
+    high: float | None = None,
+) -> Column:
+    return Column(name, dtype, shape, unit, description, True, dtype == "float16", low, high)

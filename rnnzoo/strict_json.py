@@ -31,7 +31,7 @@ _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
 _DIGITS_AS_ZEROS = bytes(ord("0") if ord("0") <= byte <= ord("9") else ord(" ") for byte in range(256))
 
 _WHAT_READING_RAISES = (
-    ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError, UsageError,
+    ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError, UsageError,
 )  # fmt: skip
 """By data nobody foresaw. A UsageError is among them: its value came from a file and not from the user."""
 

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnnzoo.errors import RnnzooError
 from rnnzoo.manifest import Manifest, file_sha256, read_manifest
-from rnnzoo.schema import SPLITS
 from rnnzoo.shards import open_shard, shard_problems
-from rnnzoo.zoo import Zoo
-
-ABSOLUTE_TOLERANCE = 2e-3
-RELATIVE_TOLERANCE = 2e-3
-"""A re-run log-probability x of a stored y must satisfy |x - y| <= 0.002 + 0.002 |y|: two float16 roundings
-(2**-11 relative each) and the float32 rounding errors of another order of summation."""
-
-SAMPLED_ROWS = 64
-"""Rows whose traces are re-run unless all are asked for."""
+from rnnzoo.trace_check import Advance, rerun_traces
+from rnnzoo.zoo import Model, Zoo
 
 
 @dataclass(frozen=True)
@@ -39,8 +33,11 @@ class Check:
     detail: str = ""
 
 
-Advance = Callable[[int, int], None]
-"""Told (done, total) during long checks."""
+SAMPLED_ROWS = 64
+"""Rows whose traces are re-run unless all are asked for."""
+
+BLOCK_BYTES = 64 * 2**20
+"""Of one column that are looked at together."""
 
 
 def verify(folder: Path, every_trace: bool = False, advance: Advance = lambda done, total: None) -> Iterator[Check]:
@@ -56,7 +53,7 @@ def verify(folder: Path, every_trace: bool = False, advance: Advance = lambda do
     except RnnzooError as error:
         yield Check("manifest", (str(error),))
         return
-    yield Check("manifest", tuple(_manifest_problems(manifest)), f"{manifest.zoo}, {manifest.rows} rows")
+    yield Check("manifest", (), f"{manifest.zoo}, {manifest.rows} rows")
     checksums = Check("checksums", tuple(_file_problems(folder, manifest)), f"{len(manifest.files)} files")
     yield checksums
     schema = Check("schema", tuple(_schema_problems(folder, manifest)), f"{len(manifest.columns)} columns")
@@ -66,20 +63,20 @@ def verify(folder: Path, every_trace: bool = False, advance: Advance = lambda do
     zoo = Zoo(folder, manifest)
     try:
         yield Check("rows", tuple(_row_problems(zoo)), f"{len(manifest.snapshots)} snapshots of every model")
-        yield Check("finite values", tuple(_finite_problems(zoo)), f"{int(zoo['diverged'].sum())} diverged rows")
+        finite = _finite_rows(zoo, "weights")
+        yield Check("finite values", tuple(_finite_problems(zoo, finite)), f"{int((~finite).sum())} diverged rows")
+        ranges = Check("ranges", tuple(_range_problems(zoo)), "shares, losses, tasks, tokens and labels")
+        yield ranges
         yield Check("split leakage", tuple(_leakage_problems(zoo)), "by task and by model")
-        yield _trace_check(zoo, every_trace, advance)
+        # Whether a row's traces can be checked is seen from its weights; what its publisher says does not count.
+        rows = np.flatnonzero(finite)
+        if not every_trace and len(rows) > SAMPLED_ROWS:
+            rows = rows[np.linspace(0, len(rows) - 1, SAMPLED_ROWS).astype(int)]
+        if not ranges.problems:
+            problems, seen = rerun_traces(zoo, rows, advance)
+            yield Check("traces re-run", problems, f"{'all' if every_trace else 'sampled'} {len(rows)} rows, {seen}")
     except RnnzooError as error:
         yield Check("reading", (str(error),))
-
-
-def _manifest_problems(manifest: Manifest) -> Iterator[str]:
-    for name, counts in manifest.splits.items():
-        rows = sum(file.rows for file in manifest.files if file.split == name)
-        if name not in SPLITS:
-            yield f"manifest.json: field splits names {name!r}; the splits are {', '.join(SPLITS)}"
-        if rows != counts["rows"]:
-            yield f"manifest.json: split {name} states {counts['rows']} rows, but its files have {rows}"
 
 
 def _file_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
@@ -129,18 +126,45 @@ def _row_problems(zoo: Zoo) -> Iterator[str]:
         yield f"{distinct} distinct models in {len(models)} rows; the recipe has {expected} models"
 
 
-def _finite_problems(zoo: Zoo) -> Iterator[str]:
+def _finite_rows(zoo: Zoo, name: str) -> NDArray[np.bool_]:
+    """Which rows have no NaN or infinity in a column, bool [len(zoo)]."""
+    finite = [np.isfinite(values).reshape(len(values), -1).all(axis=1) for _, values in _blocks(zoo, name)]
+    return np.concatenate(finite)
+
+
+def _finite_problems(zoo: Zoo, finite: NDArray[np.bool_]) -> Iterator[str]:
     diverged = zoo["diverged"]
+    if (wrong := diverged & finite).any():
+        yield f"column 'diverged' is true in {int(wrong.sum())} rows of finite weights, first in {_first(zoo, wrong)}"
     for column in zoo.columns:
         if not np.issubdtype(np.dtype(column.dtype), np.floating):
             continue
-        for rows in _blocks(len(zoo)):
-            finite = np.isfinite(zoo[rows][column.name]).reshape(rows.stop - rows.start, -1).all(axis=1)
-            wrong = ~finite & ~(diverged[rows] if column.may_diverge else False)
+        sound = finite if column.name == "weights" else _finite_rows(zoo, column.name)
+        wrong = ~sound & ~(diverged & column.may_diverge)
+        if wrong.any():
+            first = _first(zoo, wrong)
+            yield f"column {column.name!r} is NaN or infinite in {int(wrong.sum())} rows, first in {first}"
+
+
+def _range_problems(zoo: Zoo) -> Iterator[str]:
+    for column in zoo.columns:
+        if column.low is None:
+            continue
+        for start, values in _blocks(zoo, column.name):
+            outside = (values < column.low) | (values > (math.inf if column.high is None else column.high))
+            wrong = outside.reshape(len(values), -1).any(axis=1)
             if wrong.any():
-                model = zoo[rows.start + int(np.argmax(wrong))]
-                yield f"column {column.name!r} is NaN or infinite in {int(wrong.sum())} rows, first in {model}"
+                model = zoo[start + int(np.argmax(wrong))]
+                yield f"column {column.name!r} leaves {column.low:g} to {_shown(column.high)} in {model}, for one"
                 break
+
+
+def _shown(high: float | None) -> str:
+    return "infinity" if high is None else f"{high:g}"
+
+
+def _first(zoo: Zoo, wrong: NDArray[np.bool_]) -> Model:
+    return zoo[int(np.argmax(wrong))]
 
 
 def _leakage_problems(zoo: Zoo) -> Iterator[str]:
@@ -160,75 +184,8 @@ def _leakage_problems(zoo: Zoo) -> Iterator[str]:
             )
 
 
-def _trace_check(zoo: Zoo, every_trace: bool, advance: Advance) -> Check:
-    """Re-run recorded inputs through the weights and compare what the networks answer."""
-    compare = _compare_logits if "logits" in (column.name for column in zoo.columns) else _compare_log_probs
-    healthy = np.flatnonzero(~zoo["diverged"])
-    if not every_trace and len(healthy) > SAMPLED_ROWS:
-        healthy = healthy[np.linspace(0, len(healthy) - 1, SAMPLED_ROWS).astype(int)]
-    problems = []
-    worst = 0.0
-    for start in range(0, len(healthy), 16):
-        part = zoo[healthy[start : start + 16]]
-        largest, excess = compare(part)
-        worst = max(worst, largest)
-        for row in np.flatnonzero(excess > 0):
-            model = part[int(row)]
-            problems.append(
-                f"{file_of(zoo, int(part.row_numbers[row]))}: column 'log_probs' of {model} is not what its weights "
-                f"give (beyond tolerance by {excess[row]:.4f})"
-            )
-        advance(min(start + 16, len(healthy)), len(healthy))
-    what = "all rows" if every_trace else f"{len(healthy)} sampled rows"
-    tolerance = f"|difference| <= {ABSOLUTE_TOLERANCE} + {RELATIVE_TOLERANCE} |value|"
-    return Check("traces re-run", tuple(problems), f"{what}, largest difference {worst:.5f} nats, {tolerance}")
-
-
-def _compare_log_probs(rows: Zoo) -> tuple[float, NDArray[np.float32]]:
-    """The largest difference between recorded and re-run log-probabilities, and the excess of each row."""
-    again, stored = rows.run(rows.recorded_inputs()), rows["log_probs"].astype(np.float32)
-    return float(np.abs(again - stored).max()), trace_excess(again, stored)
-
-
-def _compare_logits(rows: Zoo) -> tuple[float, NDArray[np.float32]]:
-    """As `_compare_log_probs`, where logits were released and log-probabilities derived from them.
-
-    Rounding large logits to float16 moves log-probabilities beyond the tolerance, so logits are compared, up to a
-    constant per position, which no softmax sees; and log-probabilities with the log-softmax of the logits.
-    """
-    import torch
-
-    from rnnzoo.lstm import run_logits
-
-    with torch.no_grad():
-        weights, inputs = torch.from_numpy(rows["weights"]), torch.from_numpy(rows.recorded_inputs())
-        again = run_logits(rows.network, weights, inputs).numpy()
-    stored = rows["logits"].astype(np.float32)
-    difference = np.abs((again - again.mean(-1, keepdims=True)) - (stored - stored.mean(-1, keepdims=True)))
-    excess = difference - (ABSOLUTE_TOLERANCE + RELATIVE_TOLERANCE * np.abs(stored).max(-1, keepdims=True))
-    normalised = torch.log_softmax(torch.from_numpy(stored), dim=-1).numpy()
-    derived = trace_excess(normalised, rows["log_probs"].astype(np.float32))
-    return float(difference.max()), np.maximum(_worst_of_rows(excess), derived)
-
-
-def trace_excess(again: NDArray[np.float32], stored: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How far the worst log-probability of each row lies beyond the tolerance, in nats; <= 0 is within."""
-    excess = np.abs(again - stored) - (ABSOLUTE_TOLERANCE + RELATIVE_TOLERANCE * np.abs(stored))
-    return _worst_of_rows(excess)
-
-
-def _worst_of_rows(excess: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.nan_to_num(excess, nan=np.inf).reshape(len(excess), -1).max(axis=1)
-
-
-def file_of(zoo: Zoo, row: int) -> Path:
-    """The shard that holds a row of the whole zoo."""
-    starts = np.cumsum([file.rows for file in zoo.manifest.files])
-    return zoo.folder / zoo.manifest.files[int(np.searchsorted(starts, row, side="right"))].path
-
-
-def _blocks(rows: int, size: int = 512) -> Iterator[slice]:
-    return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
-
-
-__all__ = ["Check", "trace_excess", "verify"]
+def _blocks(zoo: Zoo, name: str) -> Iterator[tuple[int, NDArray[Any]]]:
+    """A column in blocks that fit in memory: the number of each block's first row, and its values."""
+    (row_bytes,) = (column.row_bytes for column in zoo.columns if column.name == name)
+    size = max(1, BLOCK_BYTES // row_bytes)
+    return ((start, zoo[start : start + size][name]) for start in range(0, len(zoo), size))

@@ -29,6 +29,14 @@ def verify(folder: str) -> str:
     return "sound"
 
 
+def load_encoder(folder: str) -> str:
+    """Load a saved encoder; the sum of its weights."""
+    import rnnzoo
+
+    encoder = rnnzoo.load_encoder(folder)
+    return f"{type(encoder).__name__} {sum(float(tensor.sum()) for tensor in encoder.state_dict().values())}"
+
+
 def begun_build(folder: str) -> str:
     """The units of the build begun in a folder."""
     from rnnzoo.generation.plan import read_plan

@@ -151,7 +151,7 @@ def test_a_built_zoo_is_sound_and_names_its_images(digit_folder: Path, digit_zoo
 
 def test_verification_notices_altered_tiles(digit_zoo: Zoo) -> None:
     """A pixel more or less is no matter; another image is."""
-    from rnnzoo.verification import trace_excess
+    from rnnzoo.trace_check import trace_excess
 
     rows = digit_zoo[:2]
     stored = rows["log_probs"].astype(np.float32)

@@ -15,11 +15,16 @@ from limited_process import LimitedProcess, limited_process
 from strangers_folders import forge
 
 import rnnzoo
-from rnnzoo.errors import RnnzooError
+from rnnzoo.encoders import Context, InputSpace, build_encoder, save_encoder
+from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.generation.plan import Plan
 from rnnzoo.generation.recipes import Recipe
+from rnnzoo.manifest import canonical_sha256, file_sha256
+from rnnzoo.network import Network
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits memory through /proc and setrlimit")
+
+CONTEXT = Context(Network(6, 5, 2, 6), InputSpace("tokens", 6), 22, 16, 5)
 
 
 @pytest.fixture(scope="module")
@@ -240,3 +245,85 @@ def test_a_plan_that_cannot_be_true(limited: LimitedProcess, begun: Path, field:
 def test_a_plan_that_is_none(limited: LimitedProcess, begun: Path, text: str) -> None:
     (begun / ".build" / "plan.json").write_text(text)
     assert "plan.json" in limited.call("strangers_folders.begun_build", str(begun))["error"]
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """A folder with a saved encoder."""
+    save_encoder(build_encoder("non-interactive", CONTEXT, probes=2, core_size=8), tmp_path / "encoder")
+    return tmp_path / "encoder"
+
+
+def forge_encoder(folder: Path, field: str, value: Any) -> None:
+    path = folder / "encoder.json"
+    data = json.loads(path.read_text())
+    set_in(data, field, value)
+    data["weights_sha256"] = file_sha256(folder / "encoder.safetensors")
+    data.pop("config_sha256")
+    path.write_text(json.dumps({**data, "config_sha256": canonical_sha256(data)}))
+
+
+def test_a_saved_encoder_imports_no_module(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "stranger.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Encoder: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    forge_encoder(saved, "encoder", "stranger:Encoder")
+    with pytest.raises(UsageError, match=r"'stranger:Encoder'.*trust_code=True"):
+        rnnzoo.load_encoder(saved)
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(UsageError, match="is no encoder"):
+        rnnzoo.load_encoder(saved, trust_code=True)
+    assert (tmp_path / "ran").exists()
+
+
+def test_a_trusted_class_of_ones_own_is_loaded(tmp_path: Path) -> None:
+    name = "tests.test_encoders:AverageEncoder"
+    save_encoder(build_encoder(name, CONTEXT), tmp_path)
+    with pytest.raises(UsageError, match="trust_code"):
+        rnnzoo.load_encoder(tmp_path)
+    assert rnnzoo.load_encoder(tmp_path, trust_code=True).origin == name
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        ("encoder", 3, "encoder"),
+        ("encoder", "moon", "moon"),
+        ("moon", 1, "moon"),
+        ("format", 1, "format 1"),
+        ("settings", [], "settings"),
+        ("settings.probes", 10**9, "settings"),
+        ("settings.probes", 50_000, "shape"),
+        ("settings.core_size", 50_000, "damaged"),
+        ("settings.name", "flat", "damaged"),
+        ("settings.moon", 1, "moon"),
+        ("settings.start", "moon", "damaged"),
+        ("context.z_size", 17, "shape"),
+        ("context.z_size", 10**7, "z_size"),
+        ("context.moon", 1, "moon"),
+        ("context.network.layers", 10**8, "layers"),
+        ("context.network.hidden_size", 10**6, "hidden_size"),
+        ("context.input_space.kind", "moon", "kind"),
+        ("context.probe_length", -1, "probe_length"),
+    ],
+)
+def test_a_saved_encoder_that_cannot_be_true(
+    limited: LimitedProcess, saved: Path, field: str, value: Any, named: str
+) -> None:
+    forge_encoder(saved, field, value)
+    assert named in limited.call("strangers_folders.load_encoder", str(saved))["error"]
+
+
+def test_weights_that_are_not_those_that_were_saved(saved: Path) -> None:
+    path = saved / "encoder.safetensors"
+    whole = bytearray(path.read_bytes())
+    whole[-3] ^= 1
+    path.write_bytes(whole)
+    with pytest.raises(RnnzooError, match=r"encoder\.safetensors is not what was saved"):
+        rnnzoo.load_encoder(saved)
+
+
+@pytest.mark.parametrize("text", [b"", b"\xff" * 8 + b"{}", b"\x02" + b"\0" * 7 + b"{}", b"x" * 100])
+def test_weights_that_are_none(limited: LimitedProcess, saved: Path, text: bytes) -> None:
+    (saved / "encoder.safetensors").write_bytes(text)
+    forge_encoder(saved, "format", 2)
+    assert "damaged" in limited.call("strangers_folders.load_encoder", str(saved))["error"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def edit(folder: Path, shard: str, change: Callable[[h5py.File], None]) -> None:
 def test_a_sound_zoo_passes_every_check(built_folder: Path) -> None:
     checks = list(verify(built_folder, every_trace=True))
     assert [check.name for check in checks] == [
-        "manifest", "checksums", "schema", "rows", "finite values", "split leakage", "traces re-run",
+        "manifest", "checksums", "schema", "rows", "finite values", "ranges", "split leakage", "traces re-run",
     ]  # fmt: skip
     assert all(not check.problems for check in checks)
 
@@ -166,6 +167,54 @@ def test_values_that_are_not_finite_are_named_unless_the_model_diverged(copied_f
     assert any("'weights' is NaN" in problem for problem in problems(copied_folder)["finite values"])
     edit(copied_folder, TRAIN, lambda file: file["diverged"].__setitem__(2, True))
     assert "finite values" not in problems(copied_folder)
+
+
+def test_diverged_is_what_the_weights_say(copied_folder: Path) -> None:
+    """A publisher who calls a row diverged does not keep its traces from being re-run."""
+
+    def change(file: h5py.File) -> None:
+        file["diverged"][:] = True
+        file["weights"][2, 100] = 0.9
+
+    edit(copied_folder, TRAIN, change)
+    found = problems(copied_folder)
+    assert "'diverged' is true in" in found["finite values"][0]
+    assert "rows of finite weights" in found["finite values"][0]
+    assert TRAIN in found["traces re-run"][0]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("accuracy", 1.01),
+        ("accuracy_counts", -0.5),
+        ("finished", 2.0),
+        ("train_loss", -1.0),
+        ("task", -4),
+        ("task", 3),
+        ("model_id", 6),
+        ("model_id", -1),
+        ("sequences", 6),
+        ("sequences", 255),
+    ],
+)
+def test_values_outside_their_range_are_named(copied_folder: Path, column: str, value: float) -> None:
+    edit(copied_folder, TRAIN, lambda file: file[column].__setitem__(1, value))
+    found = problems(copied_folder)
+    assert any(f"column '{column}' leaves" in problem for problem in found["ranges"])
+    assert "traces re-run" not in found
+
+
+def test_classes_angles_and_shares_outside_their_range_are_named(digit_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(digit_folder, tmp_path / "copy"))
+
+    def change(file: h5py.File) -> None:
+        for column, value in {"labels": 10, "image_indices": -1, "eval_accuracy": 1.5, "task": 361.0}.items():
+            file[column][1] = value
+
+    edit(folder, TRAIN, change)
+    found = " ".join(problems(folder)["ranges"])
+    assert all(f"'{column}' leaves" in found for column in ("labels", "image_indices", "eval_accuracy", "task"))
 
 
 def test_a_task_in_two_splits_is_named(copied_folder: Path) -> None:

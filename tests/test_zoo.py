@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 import rnnzoo
 from rnnzoo import shards
 from rnnzoo.errors import RnnzooError, UsageError
-from rnnzoo.verification import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE
+from rnnzoo.trace_check import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE
 from rnnzoo.zoo import Zoo
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,15 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from rnnzoo.atomic import atomic_path, write_json
-from rnnzoo.encoders.protocol import Context, Encoder, Rows, encode
-from rnnzoo.encoders.registry import build_encoder
-from rnnzoo.errors import RnnzooError, UsageError
+from rnnzoo.encoders.protocol import Encoder, Rows, encode
+from rnnzoo.encoders.registry import is_installed
+from rnnzoo.encoders.saved import CONFIG_NAME, FORMAT, WEIGHTS_NAME, read_saved_encoder
+from rnnzoo.errors import UsageError
+from rnnzoo.manifest import canonical_sha256, file_sha256
 
 if TYPE_CHECKING:
     from rnnzoo.zoo import Zoo
-
-FORMAT = 1
-CONFIG_NAME, WEIGHTS_NAME = "encoder.json", "encoder.safetensors"
 
 
 def embed_zoo(encoder: Encoder, zoo: Zoo, models_at_once: int = 256) -> NDArray[np.float32]:
@@ -52,7 +50,7 @@ def embed_zoo(encoder: Encoder, zoo: Zoo, models_at_once: int = 256) -> NDArray[
 
 
 def save_encoder(encoder: Encoder, folder: str | Path) -> None:
-    """Write an encoder as `encoder.json` and `encoder.safetensors`; `load_encoder` reads it back.
+    """Write an encoder as `encoder.json` and `encoder.safetensors`, with checksums; `load_encoder` reads it back.
 
     Raises:
         RnnzooError: the folder cannot be written to.
@@ -63,32 +61,33 @@ def save_encoder(encoder: Encoder, folder: str | Path) -> None:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
     with atomic_path(folder / WEIGHTS_NAME) as temporary:
         save_file(tensors, temporary)
-    config = {"format": FORMAT, "encoder": encoder.origin, "settings": encoder.settings}
-    write_json(folder / CONFIG_NAME, {**config, "context": encoder.context.as_json()})
+    config = {
+        "format": FORMAT,
+        "encoder": encoder.origin,
+        "settings": encoder.settings,
+        "context": encoder.context.as_json(),
+        "weights_sha256": file_sha256(folder / WEIGHTS_NAME),
+    }
+    write_json(folder / CONFIG_NAME, {**config, "config_sha256": canonical_sha256(config)})
 
 
-def load_encoder(path: str | Path) -> Encoder:
+def load_encoder(path: str | Path, trust_code: bool = False) -> Encoder:
     """An encoder that `save_encoder` wrote, ready to embed.
+
+    Args:
+        path: its folder.
+        trust_code: also import the module that the folder names if the encoder is neither one of rnnzoo's nor
+            announced by an installed package. That runs the module's code: only for folders whose writer you trust.
 
     Raises:
         RnnzooError: no such folder, a damaged file, or a format this rnnzoo does not read.
-        UsageError: the encoder's class cannot be imported here.
+        UsageError: the encoder's class cannot be imported here, or is code that was not declared trusted.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    folder = Path(path)
-    try:
-        config = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
-        tensors = load_file(folder / WEIGHTS_NAME)
-        if config["format"] != FORMAT:
-            raise RnnzooError(f"{folder} has format {config['format']}; this rnnzoo reads {FORMAT}: update rnnzoo.")
-        encoder = build_encoder(config["encoder"], Context.from_json(config["context"]), **config["settings"])
-        encoder.load_state_dict(tensors)
-    except FileNotFoundError as error:
-        raise RnnzooError(
-            f"{folder} holds no saved encoder ({error.filename} is missing): give a folder written by save_encoder."
-        ) from error
-    except (SafetensorError, json.JSONDecodeError, KeyError, TypeError, RuntimeError) as error:
-        raise RnnzooError(f"The saved encoder in {folder} is damaged ({error}): train or copy it again.") from error
-    return encoder.eval()
+    saved = read_saved_encoder(Path(path))
+    if not (trust_code or is_installed(saved.encoder)):
+        raise UsageError(
+            f"The encoder in {path} is the class {saved.encoder!r}, which is neither rnnzoo's nor announced by an "
+            "installed package; to load it is to import and run that module. If you trust whoever wrote the folder, "
+            "and the module that Python will find by that name here, call load_encoder(path, trust_code=True)."
+        )
+    return saved.build()

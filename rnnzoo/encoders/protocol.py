@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from msgspec import Meta
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from rnnzoo import limits
 from rnnzoo.errors import RnnzooError
 from rnnzoo.network import Network
 from rnnzoo.prober import Prober
@@ -32,8 +33,8 @@ class InputSpace:
         low, high: range of a dense value.
     """
 
-    kind: str
-    size: int
+    kind: Literal["tokens", "dense"]
+    size: Annotated[int, Meta(ge=1, le=limits.NETWORK_WIDTH)]
     low: float = 0.0
     high: float = 1.0
 
@@ -84,12 +85,6 @@ class Context:
         names = ("probe_length", "z_size", "truth_size")
         own = {name: getattr(self, name) for name in names}
         return {"network": asdict(self.network), "input_space": asdict(self.input_space), **own}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Context:
-        """The context a saved encoder was built in, without examples."""
-        parts = {"network": Network(**data["network"]), "input_space": InputSpace(**data["input_space"])}
-        return cls(**{**data, **parts})
 
 
 @dataclass

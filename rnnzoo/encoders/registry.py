@@ -34,6 +34,12 @@ def encoder_names() -> list[str]:
     return [*BUILT_IN, *(name for name in announced if name not in BUILT_IN)]
 
 
+def is_installed(name: str) -> bool:
+    """Whether a name or "module:Class" is of rnnzoo or announced by an installed package, and not just any code."""
+    known = {**BUILT_IN, **{point.name: point.value for point in entry_points(group=ENTRY_POINTS)}}
+    return name in known or name in known.values()
+
+
 def find_encoder(name: str) -> type[Encoder]:
     """The encoder class of a name or of "module:Class".
 
