@@ -80,7 +80,7 @@ def sections(arguments: argparse.Namespace, end: float) -> list[tuple[str, Calla
 
     makers = {"formal-languages": languages, "smnist": images}
     if toy:
-        makers = {name: functools.partial(make, positions=4) for name, make in makers.items()}
+        makers = {name: functools.partial(make, positions=2) for name, make in makers.items()}
 
     def left() -> float:
         return end - time.monotonic()
@@ -89,7 +89,7 @@ def sections(arguments: argparse.Namespace, end: float) -> list[tuple[str, Calla
         ("environment", lambda: environment(device)),
         ("draws", lambda: gpu_checks.check_draws(device, makers, 4 if toy else 256)),
         ("gradients", lambda: gpu_checks.check_gradients(device, makers, PRECISIONS[: 1 if toy else None], small)),
-        ("training", lambda: gpu_checks.check_training(device, makers, *((2, 2) if toy else (20, 64)))),
+        ("training", lambda: gpu_checks.check_training(device, makers, *((1, 2) if toy else (20, 64)))),
         ("inference", lambda: gpu_checks.check_inference(device, makers, small)),
         ("original way", lambda: gpu_timing.original_way(device, makers, 2 if toy else 100)),
         ("throughput", lambda: gpu_timing.throughput(device, makers, sizes, PRECISIONS[: 1 if toy else None], budget)),
