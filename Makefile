@@ -7,12 +7,19 @@ BIN := $(VENV)/bin
 EVAL_ZOO ?= zoos/formal-languages-quick
 EVAL_RESULTS ?= results/formal-languages-quick
 
-.PHONY: help install demo eval test check wheel clean
+SIDE_BY_SIDE := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+PROCESSOR_TESTS := captured_training downstream edge_kernels emulation encoders fused_layers inference_kernels \
+	interrogation network numba_engine numba_kernels prober products rebuild recurrence reference_engine symmetry \
+	telling_probes verification
+
+.PHONY: help install demo eval test test-fast test-processors check wheel clean
 
 help:
 	@echo "make demo     build two tiny zoos, verify them, load them with datasets, draw them (a few minutes)"
 	@echo "make eval     build a zoo of some hundred networks and compare all encoders on it (minutes)"
-	@echo "make test     run the tests"
+	@echo "make test     run all tests, two at a time"
+	@echo "make test-fast  those that protect most, in a minute and a half"
+	@echo "make test-processors  those that depend on the processor, as on other processors"
 	@echo "make check    ruff and mypy"
 	@echo "make install  create $(VENV) with rnnzoo and its tools in it"
 	@echo "make wheel    build a wheel into dist/"
@@ -41,8 +48,20 @@ eval: install
 		--set rollouts.recorded=40 --workers 2 --out $(EVAL_ZOO)
 	$(BIN)/rnnzoo eval $(EVAL_ZOO) --profile quick --out $(EVAL_RESULTS)
 
+# Two processes share the cores, one thread each. What needs the whole machine follows alone.
 test: install
-	$(BIN)/python -m pytest
+	$(SIDE_BY_SIDE) -m "not whole_machine"
+	$(BIN)/python -m pytest -m whole_machine
+
+test-fast: install
+	$(SIDE_BY_SIDE) -m "not whole_machine and not slow"
+
+# One at a time: PyTorch without vector instructions, oneDNN and Numba without AVX-512, one thread, more than cores.
+test-processors: install
+	for setting in ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=AVX2 NUMBA_CPU_NAME=haswell OMP_NUM_THREADS=1 \
+		OMP_NUM_THREADS=4; do \
+		echo "$$setting" && env $$setting $(BIN)/python -m pytest $(PROCESSOR_TESTS:%=tests/test_%.py) || exit 1; \
+	done
 
 # mypy sees the packages where they are imported from: generation/ is rnnzoo.generation.
 check: install

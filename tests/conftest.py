@@ -1,14 +1,17 @@
-"""Fixtures shared by all tests: one small zoo, built once."""
+"""Fixtures shared by all tests: small zoos, built once for all processes."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 from interrupted_builds import contents
+from shared_work import compiled_once, made_once, shared_folder
 
 from rnnzoo.generation.build import build
 from rnnzoo.generation.digit_images import DigitImages, load_images
@@ -17,7 +20,15 @@ from rnnzoo.generation.recipes import Recipe
 from rnnzoo.generation.tasks import digit_images
 from rnnzoo.zoo import Zoo, load
 
-torch.set_num_threads(1)
+if "OMP_NUM_THREADS" not in os.environ:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    side_by_side = "PYTEST_XDIST_WORKER" in os.environ
+    with compiled_once(shared_folder(tmp_path_factory)) if side_by_side else nullcontext():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -30,9 +41,8 @@ def small_recipe() -> Recipe:
 @pytest.fixture(scope="session")
 def built_folder(tmp_path_factory: pytest.TempPathFactory, small_recipe: Recipe) -> Path:
     """A zoo on disk that no test may change."""
-    out = tmp_path_factory.mktemp("zoo") / "built"
-    build(small_recipe, out, "reference")
-    return out
+    folder = shared_folder(tmp_path_factory) / "built"
+    return made_once(folder, lambda out: build(small_recipe, out, "reference"))
 
 
 @pytest.fixture(scope="session")
@@ -44,9 +54,8 @@ def fourteen_models(small_recipe: Recipe) -> Recipe:
 @pytest.fixture(scope="session")
 def undisturbed(fourteen_models: Recipe, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Every column of the zoo of fourteen models, built in one go."""
-    out = tmp_path_factory.mktemp("undisturbed") / "zoo"
-    build(fourteen_models, out, "reference")
-    return contents(out)
+    folder = shared_folder(tmp_path_factory) / "undisturbed"
+    return contents(made_once(folder, lambda out: build(fourteen_models, out, "reference")))
 
 
 @pytest.fixture(scope="session")
@@ -86,9 +95,8 @@ def sample_images(digit_recipe: Recipe) -> DigitImages:
 @pytest.fixture(scope="session")
 def digit_folder(tmp_path_factory: pytest.TempPathFactory, digit_recipe: Recipe) -> Path:
     """An smnist zoo on disk that no test may change."""
-    out = tmp_path_factory.mktemp("zoo") / "smnist"
-    build(digit_recipe, out, "reference", images="sample")
-    return out
+    folder = shared_folder(tmp_path_factory) / "smnist"
+    return made_once(folder, lambda out: build(digit_recipe, out, "reference", images="sample"))
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +36,13 @@ TerminalReporter.unit_finished = wait_at_the_gate
 sys.argv = ["rnnzoo", "build", *sys.argv[1:]]
 rnnzoo.cli.main()
 """
+
+
+def wait_until(condition: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:
+    """Look again and again, and leave the processor to others meanwhile; a process that ends is not waited for."""
+    deadline, never = time.monotonic() + 240, threading.Event()
+    while not condition() and (process is None or process.poll() is None) and time.monotonic() < deadline:
+        never.wait(0.01)
 
 
 def contents(out: Path) -> dict[str, bytes]:

@@ -246,17 +246,18 @@ def test_smnist_has_properties_of_its_own(digit_folder: Path, tmp_path: Path) ->
             assert metric in found[run_name("downstream", "interactive", 0, asked, mode)]["metrics"]["validation"]
 
 
+@pytest.mark.slow
 def test_the_command_runs_on_worker_processes(built_folder: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "rnnzoo", "eval", str(built_folder), "--encoders", "constant,statistics"]
-    command += ["--seeds", "4-5", "--workers", "2", "--out", str(tmp_path / "results"), "--no-supervised"]
+    command += ["--seeds", "4-4", "--workers", "2", "--out", str(tmp_path / "results"), "--no-supervised"]
     for name, value in SMALL.items():
         command += ["--set", f"{name}={value}"]
     first = subprocess.run(command, capture_output=True, text=True, check=True, timeout=240)
-    assert "12 runs, 12 of them new" in first.stdout
+    assert "6 runs, 6 of them new" in first.stdout
     assert (tmp_path / "results" / "report.html").exists()
-    assert set(records(tmp_path / "results")) >= {"emulation/statistics/seed-4", "emulation/constant/seed-5"}
+    assert set(records(tmp_path / "results")) >= {"emulation/statistics/seed-4", "emulation/constant/seed-4"}
     again = subprocess.run(command, capture_output=True, text=True, check=True, timeout=240)
-    assert "12 runs, 0 of them new" in again.stdout
+    assert "6 runs, 0 of them new" in again.stdout
     wrong = subprocess.run([*command, "--seeds", "x"], capture_output=True, text=True, timeout=240)
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
 

@@ -20,6 +20,7 @@ def _triton_installed() -> None:
     pytest.importorskip("triton", reason="Triton is not installed (it comes for Linux only)")
 
 
+@pytest.mark.slow
 def test_kernels_agree_with_pytorch_in_the_interpreter() -> None:
     checks = "tests/interpreted_cell_kernels.py"
     command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", checks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shlex
@@ -10,12 +11,18 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from shared_work import made_once, shared_folder
+from test_benchmark import here
 
+import rnnzoo.eval_commands
 from rnnzoo.cli import cli
+from rnnzoo.generation.build import build
 from rnnzoo.generation.published_recipes import RECIPES, find_recipe
+from rnnzoo.generation.recipes import Recipe
 from rnnzoo.manifest import read_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
+SHORTENED = {"build": ["--dry-run"], "eval": ["--seeds", "1", "--set", "downstream.frozen_steps=20"]}
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -24,12 +31,24 @@ def blocks(page: Path, language: str) -> list[str]:
     return [text for name, text in fenced if name == language]
 
 
+@pytest.fixture(scope="session")
+def demo_zoos(tmp_path_factory: pytest.TempPathFactory, small_recipe: Recipe, digit_recipe: Recipe) -> dict[str, Path]:
+    """The zoos that `make demo` builds, of fewer networks: by recipe, not to be changed."""
+    zoos, folder = {}, shared_folder(tmp_path_factory) / "demo"
+    folder.mkdir(exist_ok=True)
+    for few, images in ((small_recipe, "hub"), (digit_recipe, "sample")):
+        recipe = few.override({"snapshots": find_recipe(few.zoo, "tiny").snapshots})
+        make = functools.partial(build, recipe, engine="auto", images=images)
+        zoos[few.zoo] = made_once(folder / few.zoo, make)
+    return zoos
+
+
 @pytest.fixture
-def demo_folder(built_folder: Path, digit_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def demo_folder(demo_zoos: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory in which the demo's zoos lie where the README says."""
     (tmp_path / "demo").mkdir()
-    (tmp_path / "demo" / "formal-languages").symlink_to(built_folder)
-    (tmp_path / "demo" / "smnist").symlink_to(digit_folder)
+    for name, zoo in demo_zoos.items():
+        (tmp_path / "demo" / name).symlink_to(zoo)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -40,14 +59,15 @@ def test_python_snippets_run(page: Path, demo_folder: Path) -> None:
         exec(compile(snippet, page.name, "exec"), {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_run(page: Path, demo_folder: Path) -> None:
-    """Builds are planned, not trained; everything else runs as written."""
+def test_commands_run(page: Path, demo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Builds are planned, not trained, encoders are compared here and with one seed; all else runs as written."""
+    monkeypatch.setattr(rnnzoo.eval_commands, "_executor", lambda *_: here)
     for line in "\n".join(blocks(page, "")).splitlines():
         words = shlex.split(line, comments=True)
         if words[:1] == ["rnnzoo"]:
-            arguments = words[1:] + (["--dry-run"] if words[1] == "build" else [])
-            result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+            result = CliRunner().invoke(cli, words[1:] + SHORTENED.get(words[1], []), catch_exceptions=False)
             assert result.exit_code == 0, (line, result.output)
         elif words[:1] == ["make"]:
             assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), flags=re.M), line

@@ -79,6 +79,7 @@ def test_the_extended_zoo_is_the_direct_one_file_by_file(
     assert [p for check in verify(tmp_path / "nine", every_trace=True) for p in check.problems] == []
 
 
+@pytest.mark.slow
 def test_in_place_by_any_crew_and_more_than_once(
     five: Path, direct: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,11 +10,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from interrupted_builds import BUILD, Collector, contents
+from interrupted_builds import BUILD, Collector, contents, wait_until
 
 from rnnzoo.generation import plan as plan_module
 from rnnzoo.generation.build import build
@@ -24,10 +24,13 @@ from rnnzoo.generation.recipes import Recipe
 from rnnzoo.jobs import cpu_environments, gpu_environments
 from rnnzoo.verification import verify
 
-KILLS = int(os.environ.get("RNNZOO_KILLS", "6"))
+KILLS = int(os.environ.get("RNNZOO_KILLS", "4"))
 """Random moments at which a worker or the whole build is killed."""
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds worker processes through /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="finds worker processes through /proc"),
+]
 
 
 def start(out: Path, *options: str, gate: Path | None = None) -> subprocess.Popen[str]:
@@ -48,12 +51,6 @@ def children(process: subprocess.Popen[str]) -> list[int]:
         return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
     except OSError:
         return []
-
-
-def wait_until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 240
-    while not condition() and process.poll() is None and time.monotonic() < deadline:
-        os.sched_yield()
 
 
 def whole_units(out: Path) -> dict[str, tuple[int, int]]:
@@ -109,9 +106,7 @@ def test_workers_end_with_a_killed_build(fourteen_models: Recipe, tmp_path: Path
     workers = children(process)
     process.kill()
     process.communicate()
-    deadline = time.monotonic() + 120
-    while any(is_running(pid) for pid in workers) and time.monotonic() < deadline:
-        os.sched_yield()
+    wait_until(lambda: not any(is_running(pid) for pid in workers))
     assert not any(is_running(pid) for pid in workers)
 
 

@@ -117,6 +117,7 @@ def test_two_hundred_steps_follow_the_reference_engine(make):
         assert error.max() < TWO_HUNDRED_STEPS_TOLERANCE
 
 
+@pytest.mark.slow
 def test_long_training_reaches_the_same_losses_as_the_reference_engine():
     """Rounding errors grow into different weights after many steps; what was learned must be as good."""
     population = token_population(models=6, hidden_size=16, batch_size=8, length=14, snapshots=(0, 700))

@@ -11,11 +11,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from interrupted_builds import BUILD, Collector, contents
+from interrupted_builds import BUILD, Collector, contents, wait_until
 from test_benchmark import SMALL, Silent, here, records
 
 from rnnzoo.benchmark import run_benchmark
@@ -31,7 +31,10 @@ from rnnzoo.jobs import Work
 from rnnzoo.ray_jobs import run_on_ray
 
 pytest.importorskip("ray")
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds Ray's processes through /proc")
+pytestmark = [
+    pytest.mark.whole_machine,
+    pytest.mark.skipif(sys.platform != "linux", reason="finds Ray's processes through /proc"),
+]
 
 PORT = 46379  # of the network namespaces, where no other program is
 HELD_UNITS = """
@@ -48,7 +51,7 @@ def open_task(argument):
             threading.Event().wait()
         (Path(json.loads(argument)["out"]) / ".build" / "started").touch()
         while not marker.exists():
-            os.sched_yield()
+            threading.Event().wait(0.01)
         train(payload, progress)
 
     return train_or_hold
@@ -239,12 +242,6 @@ def name_of(process: int) -> str:
         return Path(f"/proc/{process}/cmdline").read_text()
     except OSError:
         return ""
-
-
-def wait_until(condition: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:
-    deadline = time.monotonic() + 240
-    while not condition() and (process is None or process.poll() is None) and time.monotonic() < deadline:
-        os.sched_yield()
 
 
 SCRIPT = BUILD.replace(

@@ -1,4 +1,8 @@
-"""The pages show what the benchmarks of scale measured, and the schedule on paper is one that could happen."""
+"""The pages on scale say what the JSON beside them says, and the schedule on paper is one that could happen.
+
+The JSON is kept with the project: these tests find a page that was changed by hand, or results without their page. They
+say nothing of the numbers themselves, which only the benchmark measures.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ from schedule_simulation import simulate  # noqa: E402
 
 
 @pytest.mark.parametrize(("block", "page"), [(LARGE_ZOO, "performance.md"), (SCALING, "clusters.md")])
-def test_pages_show_the_measured_results(block, page: str, tmp_path: Path) -> None:
+def test_the_pages_are_made_from_their_json(block, page: str, tmp_path: Path) -> None:
     text = (ROOT / "docs" / page).read_text()
     copy = tmp_path / page
     copy.write_text(text)

@@ -34,12 +34,14 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_kernels_agree_with_the_reference_in_the_interpreter():
     checks = "tests/interpreted_triton_kernels.py"
     done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", checks, TRITON_INTERPRET="1")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["tf32x3", "ieee"])
 def test_every_kernel_compiles_for_sm_90_and_fits(precision):
     done = run("benchmarks/kernel_resources.py", "--json", "--precision", precision)
@@ -63,6 +65,7 @@ def test_every_kernel_compiles_for_sm_90_and_fits(precision):
         assert row["spilled"] == 0, row
 
 
+@pytest.mark.slow
 def test_gpu_suite_runs_from_a_bare_checkout(tmp_path):
     packages = str(Path(np.__file__).parent.parent)
     command = ("-S", "benchmarks/gpu_suite.py", "--interpret", "--out", str(tmp_path))
