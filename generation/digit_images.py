@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import importlib.util
 import io
+import math
 import zlib
 from dataclasses import dataclass
 from importlib import metadata
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnzoo import limits
 from rnnzoo.digits import CLASSES, SIDE
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.generation.tasks import DIGIT_IMAGES, DigitTasks
@@ -120,22 +122,28 @@ def _find_idx(folder: Path, name: str, what: str) -> Path:
 def _read_idx(path: Path, shape: tuple[int | None, ...], what: str) -> NDArray[np.uint8]:
     """An IDX file of unsigned bytes: two zero bytes, type 8, number of dimensions, big-endian sizes, data."""
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            header = file.read(4 + 4 * len(shape))
+            if len(header) < 4 + 4 * len(shape) or header[:4] != bytes((0, 0, 8, len(shape))):
+                raise RnnzooError(f"{path} is no IDX file of {what}: it starts with {header[:4].hex(' ')!r}.")
+            sizes = tuple(np.frombuffer(header, ">u4", offset=4).tolist())
+            if any(expected is not None and size != expected for size, expected in zip(sizes, shape, strict=True)):
+                found = " x ".join(map(str, sizes[1:]))
+                raise RnnzooError(f"{path} holds images of {found} pixels; smnist takes {what}.")
+            if sizes[0] > limits.IMAGES:
+                raise RnnzooError(f"{path} claims {sizes[0]:,} {what}, more than {limits.IMAGES:,}: fetch it again.")
+            expected_bytes = math.prod(sizes)
+            # A few MB may unpack to many GB: one byte too many tells enough.
+            content = file.read(expected_bytes + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise RnnzooError(f"{path} is damaged or truncated ({error}): fetch it again.") from error
-    header = 4 + 4 * len(shape)
-    if len(content) < header or content[:4] != bytes((0, 0, 8, len(shape))):
-        raise RnnzooError(f"{path} is no IDX file of {what}: it starts with {content[:4].hex(' ')!r}.")
-    sizes = tuple(np.frombuffer(content, ">u4", len(shape), 4).tolist())
-    if any(expected is not None and size != expected for size, expected in zip(sizes, shape, strict=True)):
-        raise RnnzooError(f"{path} holds images of {' x '.join(map(str, sizes[1:]))} pixels; smnist takes {what}.")
-    expected_bytes = int(np.prod(sizes, dtype=np.int64))
-    if len(content) - header != expected_bytes:
+    if len(content) != expected_bytes:
+        amount = f"{len(content)}" if len(content) < expected_bytes else f"more than {expected_bytes}"
         raise RnnzooError(
-            f"{path} has {len(content) - header} bytes of data, but its header says {expected_bytes}: "
+            f"{path} has {amount} bytes of data, but its header says {expected_bytes}: "
             "it is truncated or altered; fetch it again."
         )
-    return np.frombuffer(content, np.uint8, offset=header).reshape(sizes)
+    return np.frombuffer(content, np.uint8).reshape(sizes)
 
 
 def _read_sample() -> DigitImages:
