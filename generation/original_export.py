@@ -7,6 +7,7 @@ and smnist's `logits` are log-probabilities: their softmax is the same.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,8 +19,10 @@ from numpy.typing import NDArray
 from rnnzoo.atomic import atomic_folder, write_text
 from rnnzoo.digits import POSITIONS, TILE_SIDE
 from rnnzoo.errors import UsageError
-from rnnzoo.generation.original_format import ARGUMENTS, array_shapes, blocks, released_pixel_values
-from rnnzoo.languages import LETTERS
+from rnnzoo.generation.original_arguments import FILE
+from rnnzoo.generation.original_arrays import blocks
+from rnnzoo.generation.original_format import array_shapes, released_pixel_values
+from rnnzoo.languages import END, LETTERS
 from rnnzoo.schema import is_imported
 from rnnzoo.zoo import Zoo
 
@@ -60,8 +63,11 @@ def export_zoo(zoo: Zoo, out: Path, advance: Callable[[int, int], None] = lambda
                 dtype, shape = shapes[name]
                 files[name].write(np.ascontiguousarray(values.reshape(-1, *shape), dtype=dtype).tobytes())
             advance(rows.stop, len(ordered))
+        for file in files.values():
+            file.flush()
+            os.fsync(file.fileno())
         if text := _arguments_text(zoo):
-            write_text(temporary / ARGUMENTS, text)
+            write_text(temporary / FILE, text)
 
 
 def _arguments_text(zoo: Zoo) -> str:
@@ -89,9 +95,12 @@ def _runs(zoo: Zoo) -> NDArray[np.integer]:
 
 def _language_rows(zoo: Zoo) -> dict[str, NDArray[Any]]:
     correct = np.round(zoo["accuracy_counts"].astype(np.float64) * zoo.manifest.recipe["rollouts"]["evaluated"])
+    sequences = zoo["sequences"].copy()
+    if "start_overwritten" in (column.name for column in zoo.columns):
+        sequences[:, :, 0] = np.where(zoo["start_overwritten"], END, sequences[:, :, 0])
     return {
         "parameters": zoo["weights"],
-        "sequences": zoo["sequences"],
+        "sequences": sequences,
         "logits": zoo["log_probs"],
         "tasks": np.pad(zoo["task"], ((0, 0), (1, 0))),
         "num_step_correct": np.stack([_runs(zoo), zoo["step"], correct], axis=1),
@@ -100,7 +109,8 @@ def _language_rows(zoo: Zoo) -> dict[str, NDArray[Any]]:
 
 def _digit_rows(zoo: Zoo) -> dict[str, NDArray[Any]]:
     tiles = released_pixel_values()[zoo["tiles"]]
-    metrics = ("eval_accuracy", "train_loss", "eval_loss", "weight_decay")
+    released = "released_" if "released_eval_loss" in (column.name for column in zoo.columns) else ""
+    metrics = ("eval_accuracy", f"{released}train_loss", f"{released}eval_loss", "weight_decay")
     return {
         "parameters": zoo["weights"],
         "sequences": np.concatenate([np.zeros_like(tiles[:, :, :1]), tiles], axis=2),

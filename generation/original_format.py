@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,29 +9,11 @@ from rnnzoo.digits import pixel_values
 from rnnzoo.languages import LETTERS
 from rnnzoo.network import Network
 
-ARGUMENTS = "args.json"
 UPDATES_AHEAD = 1
 """Updates the released weights have had beyond their step number."""
 LANGUAGE_ROLLOUTS = 1000
 """Rollouts the released code scores per snapshot; `num_step_correct` counts the correct ones."""
 DIGIT_IMAGES_EVALUATED = 13_000
-BLOCK_ROWS = 64
-"""Rows held in memory at once while checking and copying."""
-
-
-class StoredArray:
-    """A .npy array on disk, of which only the rows asked for are ever in memory.
-
-    Args:
-        path: an array file that was checked before.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __getitem__(self, rows: slice) -> NDArray[Any]:
-        # A mapping that lives on would count every page it has shown as memory in use.
-        return np.array(np.load(self.path, mmap_mode="r")[rows])
 
 
 def array_shapes(zoo: str, network: Network, recorded: int, positions: int) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -87,8 +65,3 @@ def pixels_of(sequences: NDArray[np.float16]) -> NDArray[np.uint8]:
 def released_pixel_values() -> NDArray[np.float16]:
     """How the release writes each pixel intensity: float16 [256]."""
     return pixel_values().astype(np.float16)
-
-
-def blocks(rows: int) -> Iterator[slice]:
-    """Row ranges of at most `BLOCK_ROWS`."""
-    return (slice(start, min(start + BLOCK_ROWS, rows)) for start in range(0, rows, BLOCK_ROWS))

@@ -16,45 +16,60 @@ from numpy.typing import NDArray
 from rnnzoo.atomic import atomic_folder
 from rnnzoo.cards import write_card
 from rnnzoo.environment import git_revision, versions
-from rnnzoo.errors import RnnzooError
+from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.generation.digit_images import DigitImages
 from rnnzoo.generation.families import family_of
 from rnnzoo.generation.image_recognition import recognise_images
 from rnnzoo.generation.languages import token_examples
 from rnnzoo.generation.original_format import LANGUAGE_ROLLOUTS, pixels_of
-from rnnzoo.generation.original_release import OriginalRelease, check_values, open_release
+from rnnzoo.generation.original_losses import check_images, check_parts, measure_losses
+from rnnzoo.generation.original_release import OriginalRelease, open_release
+from rnnzoo.generation.original_values import check_values
 from rnnzoo.generation.plan import check_output
 from rnnzoo.generation.shard_writer import pack_zoo
 from rnnzoo.generation.traces import expected_loss
-from rnnzoo.languages import score_strings
+from rnnzoo.languages import END, START, score_strings
 from rnnzoo.manifest import Manifest, read_manifest
 
 Advance = Callable[[int, int], None]
 """Told (models done, all models)."""
 
 
+ROWS_AT_ONCE = 16
+"""Rows whose training losses are computed together, which bounds memory."""
+
+
 def import_release(
-    folder: Path, out: Path, images: DigitImages | None = None, advance: Advance = lambda done, total: None
-) -> Manifest:
+    folder: Path, out: Path, images: DigitImages | None = None, advance: Advance = lambda done, total: None,
+    released_losses: bool = False,
+) -> Manifest:  # fmt: skip
     """Turn a folder of the original release into a zoo; everything is checked before anything is written.
 
     Args:
         folder: the authors' folder.
         out: the zoo's folder, new or empty.
         images: smnist: the training images its traces were drawn from; with them, the zoo says which image each
-            trace is of and its class, which the release does not.
+            trace is of and its class, which the release does not, and losses are measured again.
         advance: told of the progress.
+        released_losses: keep smnist's losses as released, even with images.
 
     Raises:
         UsageError: the folder is no such release, or `out` holds something else.
-        RnnzooError: the release is damaged or inconsistent, its images are not among those given, or the disk is
-            full.
+        RnnzooError: the release is damaged or inconsistent, its images are not among those given or split
+            otherwise, or the disk is full.
     """
-    release = open_release(folder, images.sha256 if images else "")
+    again = images is not None and not released_losses
+    release = open_release(folder, images.sha256 if images else "", "recomputed" if again else "released")
+    if images is not None and release.recipe.zoo != "smnist":
+        raise UsageError(f"{folder} is of {release.recipe.zoo}, which has no images: import it without --mnist.")
+    if images is not None and again:
+        check_images(images)
     if check_output(out, release.recipe) == "built":
         return read_manifest(out)
     check_values(release)
     indices = None if images is None else _recognised(release, images)
+    if indices is not None and again:
+        check_parts(indices)
     done = 0
 
     def copy(file: h5py.File, models: NDArray[np.integer]) -> None:
@@ -76,6 +91,7 @@ def import_release(
             "source": "imported",
             "release": folder.resolve().name,
             "updates_ahead": release.recipe.source.updates_ahead,
+            "restored_starts": release.recipe.source.restored_starts,
             **({"images": images.origin} if images else {}),
             "versions": versions(),
             "git_revision": git_revision(),
@@ -119,7 +135,7 @@ def _rows(
     }
     if release.recipe.zoo == "formal-languages":
         return columns | _language_columns(release, rows, weights, columns["task"])
-    return columns | _digit_columns(release, rows, images, indices)
+    return columns | _digit_columns(release, model, images, indices)
 
 
 def _language_columns(
@@ -127,26 +143,36 @@ def _language_columns(
 ) -> dict[str, NDArray[Any]]:
     """Only counts are released; strict accuracy and endings are those of the recorded strings, the loss is exact."""
     tokens = release.arrays["sequences"][rows].astype(np.uint8)
+    overwritten = tokens[:, :, 0] == END
+    tokens[:, :, 0] = START
     score = score_strings(tokens, task[:, None])
     examples = token_examples(release.recipe.seed, release.recipe.language_tasks, range(len(task)), task)
     return {
         "accuracy": score.in_language.mean(axis=1, dtype=np.float32),
         "accuracy_counts": (release.arrays["num_step_correct"][rows, 2] / LANGUAGE_ROLLOUTS).astype(np.float32),
         "finished": score.finished.mean(axis=1, dtype=np.float32),
-        "train_loss": expected_loss(release.recipe.network, examples, weights),
+        "train_loss": expected_loss(release.recipe.network, examples, weights, ROWS_AT_ONCE),
         "sequences": tokens,
         "log_probs": release.arrays["logits"][rows],
+        **({"start_overwritten": overwritten} if release.recipe.source.restored_starts else {}),
     }
 
 
 def _digit_columns(
-    release: OriginalRelease, rows: slice, images: DigitImages | None, indices: NDArray[np.int32] | None
+    release: OriginalRelease, model: int, images: DigitImages | None, indices: NDArray[np.int32] | None
 ) -> dict[str, NDArray[Any]]:
+    rows = release.rows_of(model)
     accuracy, train_loss, eval_loss, weight_decay = release.arrays["accuracy_losses"][rows].T
     logits = release.arrays["logits"][rows]
     log_probs = torch.log_softmax(torch.from_numpy(logits.astype(np.float32)), dim=-1).numpy()
-    with np.errstate(over="ignore"):
+    released: dict[str, NDArray[Any]] = {}
+    if images is not None and release.recipe.source.losses == "recomputed":
+        released = {"released_train_loss": train_loss, "released_eval_loss": eval_loss}
+        train_loss, eval_loss = measure_losses(release, model, images)
+    # Losses and logits of diverged models may be infinite.
+    with np.errstate(over="ignore", invalid="ignore"):
         columns = {
+            **released,
             "weight_decay": weight_decay,
             "eval_accuracy": accuracy,
             "train_loss": train_loss,

@@ -16,23 +16,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnzoo.digits import CLASSES, POSITIONS, TILE_PIXELS
+from rnnzoo import limits
+from rnnzoo.digits import POSITIONS
 from rnnzoo.errors import RnnzooError, UsageError
+from rnnzoo.generation.original_arguments import FILE, Arguments, read_arguments
+from rnnzoo.generation.original_arrays import StoredArray, blocks, open_array
 from rnnzoo.generation.original_format import (
-    ARGUMENTS,
     DIGIT_IMAGES_EVALUATED,
     LANGUAGE_ROLLOUTS,
     UPDATES_AHEAD,
-    StoredArray,
     array_shapes,
-    blocks,
-    pixels_of,
 )
 from rnnzoo.generation.recipes import Protocol, Recipe, RolloutPlan, SplitRule
 from rnnzoo.generation.tasks import DigitTasks, LanguageTasks
-from rnnzoo.languages import LETTERS, VOCABULARY
+from rnnzoo.languages import END
 from rnnzoo.manifest import file_sha256
 from rnnzoo.network import Network
+from rnnzoo.recipe_data import check_recipe
+from rnnzoo.schema import columns_of
+from rnnzoo.strict_json import reading
+
+LARGE = ("parameters", "sequences", "logits")
+"""Arrays that stay on disk."""
+TRAINING_TOKENS = 2**16
+"""Tokens in the training strings of a task, at most; the paper's have 420."""
+ATTRIBUTE_BYTES = 60_000
+"""HDF5 keeps the recipe as an attribute, which may have 64 kB."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +52,15 @@ class OriginalSource:
         arrays: file name and SHA-256 of every array.
         arguments: the text of the release's args.json, empty if it has none.
         updates_ahead: optimizer updates the weights have had beyond their step number.
+        restored_starts: recorded rollouts whose start token the release replaced by an end token.
+        losses: smnist: "released" as they are, or "recomputed" on all evaluation images.
     """
 
     arrays: tuple[tuple[str, str], ...]
     arguments: str
     updates_ahead: int = UPDATES_AHEAD
+    restored_starts: int = 0
+    losses: str = "released"
 
 
 @dataclass(frozen=True)
@@ -87,73 +100,58 @@ class OriginalRelease:
         return first[:, 1:].astype(np.int8) if self.recipe.zoo == "formal-languages" else first[:, 0]
 
 
-def open_release(folder: Path, images_sha256: str = "") -> OriginalRelease:
-    """Open a folder of the original release and check everything about it but the values of its traces.
+def open_release(folder: Path, images_sha256: str = "", losses: str = "released") -> OriginalRelease:
+    """Open a folder of the original release and check everything about it but the values of its arrays.
 
     Args:
         folder: the authors' folder.
         images_sha256: checksum of the images in which smnist's traces will be recognised, "" for none.
+        losses: smnist: whether losses will be "recomputed" or stay as "released".
 
     Raises:
         UsageError: the folder is no such release.
-        RnnzooError: an array is missing, damaged, of another shape or type, or disagrees with the others.
+        RnnzooError: an array is missing, damaged, of another shape or type, too large, or disagrees with the others.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder: name a folder of the original release (with parameters.npy).")
     zoo = _kind(folder)
-    arguments = _arguments(folder)
-    network = _network(zoo, arguments, folder)
-    arrays = {name: _open_array(folder / f"{name}.npy") for name in array_shapes(zoo, network, 1, 2)}
-    if arrays["sequences"].ndim < 3:
-        raise RnnzooError(f"{folder / 'sequences.npy'} has {arrays['sequences'].ndim} axes: it is of another format.")
+    arguments = read_arguments(folder)
+    network = arguments.network(zoo)
+    arrays = {name: open_array(folder, f"{name}.npy") for name in array_shapes(zoo, network, 1, 2)}
+    if len(arrays["sequences"].shape) < 3:
+        raise RnnzooError(
+            f"{folder / 'sequences.npy'} has {len(arrays['sequences'].shape)} axes: it is of another format."
+        )
     recorded, positions = arrays["sequences"].shape[1:3]
     for name, (dtype, shape) in array_shapes(zoo, network, recorded, positions).items():
-        _check_array(folder / f"{name}.npy", arrays[name], dtype, shape, network, zoo)
+        _check_array(arrays[name], dtype, shape, network, zoo)
     if zoo == "smnist" and positions != POSITIONS:
         raise RnnzooError(f"{folder / 'sequences.npy'} has {positions} tiles per sequence, expected {POSITIONS}.")
     _check_row_counts(folder, arrays)
-    steps = _steps(folder, arrays, "num_step_correct" if zoo == "formal-languages" else "num_step")
-    recipe = ImportedRecipe(
-        zoo=zoo,
-        models=len(arrays["parameters"]) // len(steps),
-        seed=arguments.get("seed", 0),
-        network=network,
-        protocol=Protocol(steps=steps[-1]),
-        snapshots=steps,
-        tasks=_language_tasks(arguments, positions) if zoo == "formal-languages" else _digit_tasks(images_sha256),
-        rollouts=RolloutPlan(
-            LANGUAGE_ROLLOUTS if zoo == "formal-languages" else DIGIT_IMAGES_EVALUATED, recorded=recorded
-        ),
-        split=SplitRule(),
-        source=OriginalSource(
-            tuple((f"{name}.npy", file_sha256(folder / f"{name}.npy")) for name in arrays),
-            (folder / ARGUMENTS).read_text() if (folder / ARGUMENTS).is_file() else "",
-        ),
-    )
-    large = ("parameters", "sequences", "logits")
-    held = {name: StoredArray(folder / f"{name}.npy") if name in large else np.array(arrays[name]) for name in arrays}
-    release = OriginalRelease(folder, recipe, held)
-    _check_constant_tasks(release)
-    return release
-
-
-def check_values(release: OriginalRelease) -> None:
-    """Read a release through, a block of rows at a time, and refuse values that our zoos cannot hold.
-
-    Raises:
-        RnnzooError: tokens or counts out of range, or tiles that are no normalised images.
-    """
-    if release.recipe.zoo == "formal-languages":
-        _check_language_values(release)
-        return
-    path = release.folder / "sequences.npy"
-    for rows in blocks(release.recipe.rows):
-        try:
-            pixels_of(release.arrays["sequences"][rows])
-        except ValueError as error:
-            raise RnnzooError(f"{path}: in rows {rows.start} to {rows.stop - 1}, {error}.") from error
-    if not np.isfinite(release.arrays["tasks"]).all():
-        raise RnnzooError(f"{release.folder / 'tasks.npy'} has an angle that is no finite number.")
+    held: dict[str, Any] = {name: array if name in LARGE else array[:] for name, array in arrays.items()}
+    steps = _steps(folder, held, "num_step_correct" if zoo == "formal-languages" else "num_step")
+    with reading(folder, "copy the whole folder of the original release again"):
+        recipe = ImportedRecipe(
+            zoo=zoo,
+            models=len(arrays["parameters"]) // len(steps),
+            seed=max(arguments.seed, 0),
+            network=network,
+            protocol=Protocol(steps=steps[-1]),
+            snapshots=steps,
+            tasks=_language_tasks(arguments, positions) if zoo == "formal-languages" else _digit_tasks(images_sha256),
+            rollouts=RolloutPlan(
+                LANGUAGE_ROLLOUTS if zoo == "formal-languages" else DIGIT_IMAGES_EVALUATED, recorded=recorded
+            ),
+            split=SplitRule(),
+            source=OriginalSource(
+                tuple((f"{name}.npy", file_sha256(folder / f"{name}.npy")) for name in arrays),
+                arguments.text,
+                restored_starts=_overwritten_starts(arrays["sequences"]) if zoo == "formal-languages" else 0,
+                losses=losses,
+            ),
+        )
+        _check_sizes(recipe)
+    return OriginalRelease(folder, recipe, held)
 
 
 def _kind(folder: Path) -> str:
@@ -168,46 +166,13 @@ def _kind(folder: Path) -> str:
     )
 
 
-def _arguments(folder: Path) -> dict[str, Any]:
-    path = folder / ARGUMENTS
-    try:
-        arguments = json.loads(path.read_text()) if path.is_file() else {}
-    except ValueError as error:
-        raise RnnzooError(f"{path} is no JSON ({error}): restore it, or delete it to assume the paper's.") from error
-    if not isinstance(arguments, dict):
-        raise RnnzooError(f"{path} is no JSON object: restore it, or delete it to assume the paper's settings.")
-    for name in ("seed", "rnn_hidden_size", "rnn_num_layers", "num_tokens", "max_n", "tile_size"):
-        if not isinstance(arguments.get(name, 0), int):
-            raise RnnzooError(f"{path}: field {name} is {arguments[name]!r}, expected a whole number.")
-    return arguments
-
-
-def _network(zoo: str, arguments: Mapping[str, Any], folder: Path) -> Network:
-    expected = {"num_tokens": LETTERS} if zoo == "formal-languages" else {"tile_size": int(TILE_PIXELS**0.5)}
-    for name, value in expected.items():
-        if arguments.get(name, value) != value:
-            raise UsageError(f"{folder / ARGUMENTS}: {name} is {arguments[name]}; rnnzoo knows zoos with {value}.")
-    sizes = (VOCABULARY, VOCABULARY) if zoo == "formal-languages" else (TILE_PIXELS, CLASSES)
-    return Network(sizes[0], arguments.get("rnn_hidden_size", 32), arguments.get("rnn_num_layers", 2), sizes[1])
-
-
-def _open_array(path: Path) -> NDArray[Any]:
-    if not path.is_file():
-        raise RnnzooError(f"{path} is missing: copy the whole folder of the original release.")
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise RnnzooError(f"{path} is damaged or truncated ({error}): copy it again.") from error
-
-
-def _check_array(
-    path: Path, array: NDArray[Any], dtype: str, shape: tuple[int, ...], network: Network, zoo: str
-) -> None:
-    if path.stem == "parameters" and array.ndim == 2 and array.shape[1:] != shape:
+def _check_array(array: StoredArray, dtype: str, shape: tuple[int, ...], network: Network, zoo: str) -> None:
+    path = array.path
+    if path.stem == "parameters" and len(array.shape) == 2 and array.shape[1:] != shape:
         raise RnnzooError(
             f"{path} has {array.shape[1]} parameters per row, which fits no known network: {zoo} expects {shape[0]} "
             f"({network.describe()}). At the paper's size, formal-languages has 13766 and smnist 15178; other sizes "
-            f"are read from rnn_hidden_size and rnn_num_layers in {ARGUMENTS}."
+            f"are read from rnn_hidden_size and rnn_num_layers in {FILE}."
         )
     if array.dtype != np.dtype(dtype) or array.shape[1:] != shape:
         raise RnnzooError(
@@ -216,66 +181,65 @@ def _check_array(
         )
 
 
-def _check_row_counts(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+def _check_row_counts(folder: Path, arrays: Mapping[str, StoredArray]) -> None:
     counts = {name: len(array) for name, array in arrays.items()}
-    if len(set(counts.values())) > 1 or not counts["parameters"]:
+    if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name}.npy {count}" for name, count in counts.items())
-        raise RnnzooError(f"The arrays in {folder} must have the same number of rows, at least one: {listed}.")
+        raise RnnzooError(f"The arrays in {folder} must have the same number of rows: {listed}.")
+    if counts["parameters"] > limits.ROWS:
+        raise RnnzooError(f"{folder} has {counts['parameters']:,} rows, more than {limits.ROWS:,}.")
 
 
 def _steps(folder: Path, arrays: Mapping[str, NDArray[Any]], name: str) -> tuple[int, ...]:
     """The snapshot steps, the same for every run."""
     runs, steps = arrays[name][:, 0], arrays[name][:, 1]
+    if steps.min() < 0 or steps.max() > limits.STEPS:
+        raise RnnzooError(f"{folder / name}.npy has steps beyond 0..{limits.STEPS}: it is no list of snapshots.")
     count = int(np.argmax(runs != runs[0])) or len(runs)
     # Two runs of one number in a row show as a step that falls.
     falls = np.flatnonzero(np.diff(steps[:count]) <= 0)
     count = int(falls[0]) + 1 if len(falls) else count
     whole = len(runs) % count == 0
-    if not whole or (steps.reshape(-1, count) != steps[:count]).any() or (np.diff(runs.reshape(-1, count)) != 0).any():
+    if (
+        not whole
+        or (steps.reshape(-1, count) != steps[:count]).any()
+        or (runs[::count] != runs.reshape(-1, count).T).any()
+    ):
         raise RnnzooError(
             f"{folder / name}.npy does not list every run with the same steps in rising order "
-            f"({', '.join(map(str, steps[:count]))}, as the first has): rows are missing or mixed up."
+            f"({_listed(steps[:count])}, as the first has): rows are missing or mixed up."
         )
-    if steps[0] < 0:
-        raise RnnzooError(f"{folder / name}.npy has the step {steps[0]}; steps are at least 0.")
     return tuple(int(step) for step in steps[:count])
 
 
-def _language_tasks(arguments: Mapping[str, Any], length: int) -> LanguageTasks:
-    return LanguageTasks(length=length, largest_n=arguments.get("max_n", 10) - 1)
+def _listed(steps: NDArray[np.integer]) -> str:
+    return ", ".join(map(str, steps[:12])) + (f", and {len(steps) - 12} more" if len(steps) > 12 else "")
+
+
+def _overwritten_starts(sequences: StoredArray) -> int:
+    """Recorded rollouts that begin with an end token."""
+    return sum(int((sequences[rows][:, :, 0] == END).sum()) for rows in blocks(len(sequences)))
+
+
+def _language_tasks(arguments: Arguments, length: int) -> LanguageTasks:
+    if arguments.max_n * length > TRAINING_TOKENS:
+        raise ValueError(
+            f"{FILE}: max_n {arguments.max_n} gives training strings of {arguments.max_n * length:,} tokens, more than "
+            f"{TRAINING_TOKENS:,}"
+        )
+    return LanguageTasks(length=length, largest_n=arguments.max_n - 1)
 
 
 def _digit_tasks(images_sha256: str) -> DigitTasks:
     return DigitTasks(images="all" if images_sha256 else "unknown", images_sha256=images_sha256)
 
 
-def _check_constant_tasks(release: OriginalRelease) -> None:
-    columns = {"tasks": release.arrays["tasks"]}
-    if release.recipe.zoo == "smnist":
-        columns["accuracy_losses"] = release.arrays["accuracy_losses"][:, 3:]
-    for name, values in columns.items():
-        grid = np.asarray(values).reshape(release.recipe.models, release.snapshots, -1)
-        if (grid != grid[:, :1]).any():
-            what = "task" if name == "tasks" else "weight decay"
-            raise RnnzooError(f"{release.folder / name}.npy gives some run more than one {what}: rows are mixed up.")
-
-
-def _check_language_values(release: OriginalRelease) -> None:
-    folder, arrays, tasks = release.folder, release.arrays, release.recipe.language_tasks
-    offsets = arrays["tasks"]
-    allowed = (offsets >= tasks.smallest_offset) & (offsets <= tasks.largest_offset)
-    if offsets[:, 0].any() or not allowed.all():
-        raise RnnzooError(
-            f"{folder / 'tasks.npy'} must hold rows (0, m_b, m_c, m_d) with offsets {tasks.smallest_offset} to "
-            f"{tasks.largest_offset}."
-        )
-    correct = arrays["num_step_correct"][:, 2]
-    if correct.min() < 0 or correct.max() > LANGUAGE_ROLLOUTS:
-        raise RnnzooError(f"{folder / 'num_step_correct.npy'} counts correct strings beyond 0..{LANGUAGE_ROLLOUTS}.")
-    for rows in blocks(len(offsets)):
-        tokens = arrays["sequences"][rows]
-        if tokens.min() < 0 or tokens.max() >= VOCABULARY:
-            raise RnnzooError(
-                f"{folder / 'sequences.npy'} has tokens beyond 0..{VOCABULARY - 1} in rows {rows.start} to "
-                f"{rows.stop - 1}."
-            )
+def _check_sizes(recipe: ImportedRecipe) -> None:
+    """Refuse what no zoo could hold, as readers of the zoo would."""
+    data = json.loads(recipe.canonical_json)
+    check_recipe(data)
+    row_bytes = sum(column.row_bytes for column in columns_of(data))
+    if row_bytes > limits.ROW_BYTES:
+        raise ValueError(f"a row takes {row_bytes:,} bytes, more than {limits.ROW_BYTES:,}")
+    if len(recipe.canonical_json) > ATTRIBUTE_BYTES:
+        raise ValueError(f"steps and settings take {len(recipe.canonical_json):,} bytes, more than {ATTRIBUTE_BYTES:,}")

@@ -123,6 +123,11 @@ def _provenance(manifest: Manifest) -> str:
     if "images" in facts:
         tasks = manifest.recipe["tasks"]
         lines.append(f"- {tasks['images']} images of {tasks['dataset']}, from {facts['images']}")
+    if facts.get("restored_starts"):
+        lines.append(
+            f"- {facts['restored_starts']} recorded rollouts got their start token back, over which the release has an "
+            "end token"
+        )
     lines += [f"- {versions}", f"- written {facts.get('created', 'at an unknown time')}"]
     if facts.get("git_revision"):
         lines.append(f"- source revision {facts['git_revision']}")

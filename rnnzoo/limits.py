@@ -67,5 +67,6 @@ CHUNK_BYTES = 2**30
 
 ENCODER_SIZE = 65_536
 """Any whole number among an encoder's settings: layers, channels, probes; ours are at most 1,024."""
+
 IMAGES = 100_000
 """Images of a data set, 78 MB of pixels; MNIST and Fashion-MNIST have 60,000 to train on."""

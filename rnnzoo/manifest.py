@@ -50,6 +50,7 @@ class _Provenance(TypedDict):
     device: NotRequired[str]
     release: NotRequired[str]
     updates_ahead: NotRequired[int]
+    restored_starts: NotRequired[int]
     images: NotRequired[str]
     versions: NotRequired[dict[str, str]]
     git_revision: NotRequired[str | None]

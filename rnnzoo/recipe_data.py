@@ -54,6 +54,8 @@ class _Source:
     arrays: tuple[tuple[str, str], ...]
     arguments: str
     updates_ahead: Step
+    restored_starts: Annotated[int, Meta(ge=0)] = 0
+    losses: Annotated[str, Meta(pattern=r"\A(released|recomputed)\Z")] = "released"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -120,6 +120,8 @@ def _formal_languages_columns(recipe: Mapping[str, Any]) -> tuple[Column, ...]:
     recorded, length = recipe["rollouts"]["recorded"], recipe["tasks"]["length"]
     # The original release counts only fitting letters over all its rollouts; the rest comes from those it recorded.
     rollouts = "recorded rollouts" if is_imported(recipe) else "rollouts"
+    overwritten = "the release has an end token in place of the start token, which it writes over unfinished strings"
+    restored = is_imported(recipe) and recipe["source"].get("restored_starts", 0) > 0
     return (
         *_identity_columns(recipe),
         Column(
@@ -163,11 +165,19 @@ def _formal_languages_columns(recipe: Mapping[str, Any]) -> tuple[Column, ...]:
             trace=True,
             may_diverge=True,
         ),
+        *((_trace("start_overwritten", "bool", (recorded,), "", overwritten),) if restored else ()),
     )
 
 
 def _smnist_columns(recipe: Mapping[str, Any]) -> tuple[Column, ...]:
     network, recorded = network_of(recipe), recipe["rollouts"]["recorded"]
+    losses = recipe["source"].get("losses") if is_imported(recipe) else None
+    held_out = "mean cross-entropy over all positions of images never trained on"
+    kept: tuple[Column, ...] = ()
+    if losses == "released":
+        held_out += ", as released: the last two of 12,002 images weigh as much as a thousand others"
+    if losses == "recomputed":
+        kept = tuple(_loss(f"released_{name}", f"`{name}` as released") for name in ("train_loss", "eval_loss"))
     columns = (
         *_identity_columns(recipe),
         Column(
@@ -183,8 +193,9 @@ def _smnist_columns(recipe: Mapping[str, Any]) -> tuple[Column, ...]:
         Column("weight_decay", "float64", (), "", "AdamW's decoupled weight decay in training", low=0),
         _share("eval_accuracy", "float64", "images", "images never trained on that are classified right"),
         _loss("train_loss", "mean cross-entropy over all positions of training images"),
-        _loss("eval_loss", "mean cross-entropy over all positions of images never trained on"),
+        _loss("eval_loss", held_out),
         _loss("generalization_gap", "eval_loss - train_loss", low=None),
+        *kept,
         _trace("image_indices", "int32", (recorded,), "", "which training images the traces are of", low=0),
         _trace("labels", "uint8", (recorded,), "", "class of each image", low=0, high=CLASSES - 1),
         _trace(

@@ -17,8 +17,9 @@ from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.generation.digit_images import DigitImages, load_images
 from rnnzoo.generation.digits import rotated_tiles, tile_sources
 from rnnzoo.generation.image_recognition import recognise_images
+from rnnzoo.generation.original_arrays import StoredArray
 from rnnzoo.generation.original_export import export_zoo
-from rnnzoo.generation.original_format import StoredArray, pixels_of, released_pixel_values
+from rnnzoo.generation.original_format import pixels_of, released_pixel_values
 from rnnzoo.generation.original_import import import_release
 from rnnzoo.generation.original_release import open_release
 from rnnzoo.generation.tasks import DigitTasks
@@ -210,7 +211,7 @@ def write(name: str, text: str) -> Callable[[Path], None]:
         (change("num_step.npy", put((4, 0), 7)), "does not list every run with the same steps"),
         (change("tasks.npy", put((5, 0), 12.5)), "more than one task"),
         (change("accuracy_losses.npy", put((5, 3), 0.5)), "more than one weight decay"),
-        (write("args.json", "{"), "args.json is no JSON"),
+        (write("args.json", "{"), "args.json is damaged"),
         (write("args.json", '{"tile_size": 7}'), "tile_size is 7"),
         (write("args.json", '{"rnn_hidden_size": "big"}'), "rnn_hidden_size"),
     ],
@@ -306,11 +307,11 @@ def test_images_are_recognised_at_any_angle(sample_images: DigitImages) -> None:
 
 
 def test_alien_images_stop_the_import(released_digits: Path, sample_images: DigitImages, tmp_path: Path) -> None:
-    import_release(released_digits, tmp_path / "zoo", sample_images)
+    import_release(released_digits, tmp_path / "zoo", sample_images, released_losses=True)
     assert np.array_equal(load(tmp_path / "zoo")["labels"].shape, (18, 12))
     others = DigitImages(sample_images.images[::-1][:100], sample_images.labels[::-1][:100], "others")
     with pytest.raises(RnnzooError, match="Import without --mnist"):
-        import_release(released_digits, tmp_path / "other", others)
+        import_release(released_digits, tmp_path / "other", others, released_losses=True)
     assert not (tmp_path / "other").exists()
 
 
@@ -318,5 +319,5 @@ def test_large_arrays_stay_on_disk(released_digits: Path) -> None:
     arrays = open_release(released_digits).arrays
     for name in ("parameters", "sequences", "logits"):
         assert isinstance(arrays[name], StoredArray)
-        assert arrays[name][2:4].base is None, "rows must not keep the file mapped"
+        assert not isinstance(arrays[name][2:4].base, np.memmap), "rows must not keep the file mapped"
     assert np.array_equal(arrays["logits"][2:4], np.load(released_digits / "logits.npy")[2:4])
