@@ -107,6 +107,7 @@ def extend_command(
       rnnzoo extend zoos/formal-languages-tiny --models 32
       rnnzoo extend zoos/formal-languages-paper --models 2000 --gpus 4 --out zoos/larger
     """
+    crew = find_crew(gpus, workers, ray, units)
     from rich.console import Console
 
     from rnnzoo.generation.extend import extend
@@ -114,7 +115,7 @@ def extend_command(
 
     try:
         with TerminalReporter(Console(stderr=True)) as reporter:
-            manifest = extend(zoo, models, out, reporter, images, find_crew(gpus, workers, ray, units))
+            manifest = extend(zoo, models, out, reporter, images, crew)
     except KeyboardInterrupt:
         click.echo(f"Stopped; {zoo} is as it was. Give the same command again to go on.", err=True)
         raise

@@ -9,6 +9,7 @@ import click
 
 from rnnzoo.errors import UsageError
 from rnnzoo.jobs import check_exclusive, cpu_environments, gpu_environments
+from rnnzoo.ray_jobs import check_ray
 
 if TYPE_CHECKING:
     from rnnzoo.generation.crews import Crew
@@ -42,13 +43,17 @@ def find_crew(gpus: int | None, workers: int | None, ray: str | None, units: str
     Raises:
         UsageError: options that exclude each other, or that ask for what is not there.
     """
+    check_exclusive(gpus, workers)
+    # What is missing is said at once; the crews load PyTorch.
+    environments = gpu_environments(gpus) if gpus is not None and ray is None else None
+    if ray is not None:
+        check_ray()
     from rnnzoo.generation.crews import RayCluster, ThisProcess, WorkerProcesses
 
-    check_exclusive(gpus, workers)
     if ray is not None:
         return RayCluster(ray, gpus, workers, units)
     if units is not None:
         raise UsageError("--units is for --ray: elsewhere finished units lie in the --out folder.")
-    if gpus is not None:
-        return WorkerProcesses(gpu_environments(gpus))
+    if environments is not None:
+        return WorkerProcesses(environments)
     return ThisProcess() if workers is None else WorkerProcesses(cpu_environments(workers))

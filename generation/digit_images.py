@@ -171,12 +171,11 @@ def _read_hub(dataset: str) -> DigitImages:
         import datasets
         from datasets.exceptions import DatasetsError
         from huggingface_hub.errors import HfHubHTTPError
-        from huggingface_hub.utils import httpx
     except ImportError as error:
         raise UsageError(f"--mnist hub needs {error.name}: pip install datasets.") from error
     try:
         rows = datasets.load_dataset(name, split="train")
-    except (OSError, DatasetsError, HfHubHTTPError, httpx.HTTPError) as error:
+    except (OSError, DatasetsError, *HfHubHTTPError.__bases__) as error:
         raise RnnzooError(
             f"{name} could not be fetched from the Hugging Face Hub and no copy is cached ({_first_line(error)}). "
             f"Connect to the network, or {_OTHER_WAYS[dataset]}."

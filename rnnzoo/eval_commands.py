@@ -13,8 +13,10 @@ import click
 from rnnzoo.assignments import assignment
 from rnnzoo.environment import usable_cores
 from rnnzoo.errors import RnnzooError, UsageError
+from rnnzoo.gpus import gpus_of_driver
 from rnnzoo.job_queue import FailedJob, Job, Listener
 from rnnzoo.jobs import Work, check_exclusive, cpu_environments, gpu_environments, run_in_processes
+from rnnzoo.ray_jobs import check_ray
 
 if TYPE_CHECKING:
     from rnnzoo.benchmark import Execute, Outcome
@@ -70,6 +72,7 @@ def eval_command(
       rnnzoo eval rnnzoo/smnist --profile standard --gpus 4
       rnnzoo eval zoos/mine --encoder mypackage.module:MyEncoder --encoders flat,interactive
     """
+    execute = _executor(workers, gpus, ray)
     from rnnzoo.benchmark import run_benchmark
     from rnnzoo.benchmark_plan import BenchmarkConfig
     from rnnzoo.evaluation_progress import EvaluationProgress
@@ -86,7 +89,7 @@ def eval_command(
                 config,
                 chosen,
                 _seeds(seeds),
-                _executor(workers, gpus, ray),
+                execute,
                 progress,
                 asked,
                 not no_supervised,
@@ -155,12 +158,13 @@ def _seeds(text: str) -> list[int]:
 
 def _executor(workers: int | None, gpus: int | None, ray: str | None) -> Execute:
     """What does the jobs: a Ray cluster if one is named, else GPUs if there are any, else processes on the CPU."""
-    import torch
-
     check_exclusive(gpus, workers)
     if ray is not None:
+        check_ray()
         return partial(_on_ray, address=ray, gpus=gpus, workers=workers)
-    if gpus is None and workers is None:
+    if gpus is None and workers is None and gpus_of_driver():
+        import torch
+
         gpus = torch.cuda.device_count() or None
     if gpus is not None:
         return partial(_in_processes, environments=gpu_environments(gpus))

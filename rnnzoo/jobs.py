@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from rnnzoo.environment import usable_cores
 from rnnzoo.errors import UsageError
+from rnnzoo.gpus import gpus_of_driver
 from rnnzoo.job_queue import FailedJob, Job, JobQueue, Listener, raise_stop
 
 Progress = Callable[[int, float], None]
@@ -50,11 +51,13 @@ def gpu_environments(count: int) -> list[dict[str, str]]:
     Raises:
         UsageError: fewer than 1 are asked for, or fewer are visible.
     """
-    import torch
-
     if count < 1:
         raise UsageError(f"--gpus {count} is impossible: give at least 1, or leave it out.")
-    visible = torch.cuda.device_count()
+    visible = gpus_of_driver()
+    if count <= visible:
+        import torch
+
+        visible = min(visible, torch.cuda.device_count())
     if count > visible:
         raise UsageError(
             f"--gpus {count} was asked for, but {visible or 'no'} GPU{'' if visible == 1 else 's'} can be seen here: "

@@ -164,8 +164,8 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if not path.is_file():
         raise UsageError(
-            f"{folder} is no zoo: it has no {MANIFEST}. Name the folder that `rnnzoo build` wrote, "
-            f"or build one with `rnnzoo build formal-languages --out {folder}`."
+            f"{folder} is no zoo: it has no {MANIFEST}. Name the folder that `rnnzoo build` or `rnnzoo import` wrote "
+            "(`rnnzoo list` shows those in ./zoos)."
         )
     check_place(folder, MANIFEST)
     data = read_json(path, dict[str, Any], _REMEDY)

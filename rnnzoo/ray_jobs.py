@@ -6,6 +6,7 @@ files. Every node needs the same rnnzoo installed.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import socket
 from collections.abc import Sequence
@@ -186,13 +187,22 @@ class _RayScheduler:
                 self.queue.listener.progress(in_work[name], done, value)
 
 
+def check_ray() -> None:
+    """Refuse to begin without Ray; does not load it.
+
+    Raises:
+        UsageError: Ray is not installed.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise UsageError("--ray needs Ray, which is not installed: pip install 'rnnzoo[cluster]'.")
+
+
 def _import_ray() -> Any:
+    check_ray()
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        import ray
-        import ray.util.scheduling_strategies
-    except ImportError as error:
-        raise UsageError("--ray needs Ray, which is not installed: pip install 'rnnzoo[cluster]'.") from error
+    import ray
+    import ray.util.scheduling_strategies
+
     return ray
 
 

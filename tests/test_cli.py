@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -111,3 +112,31 @@ def test_imports_stay_light() -> None:
         [sys.executable, "-c", "import sys, rnnzoo; print('numpy' in sys.modules)"], capture_output=True, text=True
     )
     assert bare.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["build", "formal-languages", "--gpus", "64"], "--gpus 64 was asked for, but"),
+        (["eval", "zoos/mine", "--gpus", "64"], "--gpus 64 was asked for, but"),
+        (["build", "formal-languages", "--ray", "auto"], "pip install 'rnnzoo[cluster]'"),
+        (["extend", "zoos/mine", "--models", "9", "--ray", "auto"], "pip install 'rnnzoo[cluster]'"),
+        (["eval", "zoos/mine", "--ray", "auto"], "pip install 'rnnzoo[cluster]'"),
+    ],
+)
+def test_what_is_missing_is_said_before_anything_is_loaded(arguments: list[str], said: str, tmp_path: Path) -> None:
+    code = (
+        "import importlib.util, sys\n"
+        "find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *rest: None if name == 'ray' else find(name, *rest)\n"
+        "from click.testing import CliRunner\n"
+        "from rnnzoo.cli import cli\n"
+        f"result = CliRunner().invoke(cli, {arguments!r})\n"
+        "print(type(result.exception).__name__, result.exception, {'torch', 'ray', 'numba'} & set(sys.modules))\n"
+    )
+    no_gpus = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=no_gpus)
+    assert result.stdout.startswith("UsageError"), result.stderr
+    assert said in result.stdout
+    assert result.stdout.strip().endswith("set()")
+    assert list(tmp_path.iterdir()) == []

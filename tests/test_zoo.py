@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 import rnnzoo
 from rnnzoo import shards
-from rnnzoo.errors import RnnzooError, UsageError
+from rnnzoo.errors import UsageError
 from rnnzoo.trace_check import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE
 from rnnzoo.zoo import Zoo
 
@@ -158,17 +158,6 @@ def test_unknown_zoos_say_what_is_here(built_folder: Path, monkeypatch: pytest.M
     (tmp_path / "zoos" / "mine").symlink_to(built_folder)
     assert len(rnnzoo.load("mine")) == 18
     assert rnnzoo.list_zoos() == [Path("zoos/mine")]
-
-
-def test_a_hub_name_without_network_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import huggingface_hub
-
-    def offline(*arguments, **options):
-        raise huggingface_hub.errors.LocalEntryNotFoundError("no connection")
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
-    with pytest.raises(RnnzooError, match="could not be fetched"):
-        rnnzoo.load("rnnzoo/formal-languages")
 
 
 def test_more_shards_than_open_files(built_folder: Path, zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
