@@ -6,17 +6,18 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from typing import Protocol as Interface
 
 from rnnzoo.atomic import write_text
 from rnnzoo.benchmark_plan import BenchmarkConfig, BenchmarkPlan, check_splits, data_hash, matrix, runs_of
 from rnnzoo.benchmark_runs import ERROR_NAME, RECORD_NAME, run_folder
-from rnnzoo.errors import RnnzooError
 from rnnzoo.hub import resolve
 from rnnzoo.job_queue import FailedJob, Job, Listener
 from rnnzoo.jobs import Work
 from rnnzoo.manifest import read_manifest
 from rnnzoo.results import RUNS_NAME
+from rnnzoo.strict_json import read_json
 
 Execute = Callable[[Work, Sequence[Job], Path, Listener], list[FailedJob]]
 """Does jobs, with a folder for logs, and returns those that were given up."""
@@ -108,10 +109,8 @@ def write_runs(folder: Path) -> int:
     """
     lines = []
     for path in sorted((folder / "runs").rglob(RECORD_NAME)):
-        try:
-            lines.append(json.dumps(json.loads(path.read_text(encoding="utf-8"))))
-        except ValueError as error:
-            raise RnnzooError(f"{path} is damaged ({error}): delete it, and the run is done again.") from error
+        record = read_json(path, dict[str, Any], "delete it, and the run is done again", finite=False)
+        lines.append(json.dumps(record))
     write_text(folder / RUNS_NAME, "".join(line + "\n" for line in lines))
     return len(lines)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from rnnzoo.job_queue import Job
 from rnnzoo.manifest import Manifest, canonical_sha256
 from rnnzoo.properties import properties_of
 from rnnzoo.results import RAILS
+from rnnzoo.strict_json import read_json
 
 PLAN_NAME = "benchmark.json"
 REQUIRED_SPLITS = ("train", "validation", "ood_test")
@@ -71,12 +71,6 @@ class BenchmarkConfig:
     def as_json(self) -> dict[str, Any]:
         """The configuration as JSON data."""
         return {"emulation": asdict(self.emulation), "downstream": asdict(self.downstream), "encoders": self.encoders}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> BenchmarkConfig:
-        """Inverse of `as_json`."""
-        emulation, downstream = EmulationConfig(**data["emulation"]), DownstreamConfig(**data["downstream"])
-        return cls(emulation, downstream, data["encoders"])
 
 
 @dataclass(frozen=True)
@@ -137,13 +131,9 @@ def read_plan(folder: Path) -> BenchmarkPlan:
     """
     path = folder / PLAN_NAME
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        config = BenchmarkConfig.from_json(data["config"])
-        return BenchmarkPlan(data["zoo"], data["kind"], data["data_sha256"], config)
+        return read_json(path, BenchmarkPlan, f"delete {folder} and start anew")
     except FileNotFoundError as error:
         raise RnnzooError(f"{folder} holds no benchmark results ({PLAN_NAME} is missing).") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RnnzooError(f"{path} is damaged ({error}): delete {folder} and start anew.") from error
 
 
 @dataclass(frozen=True)

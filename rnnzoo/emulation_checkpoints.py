@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ from rnnzoo.atomic import write_json
 from rnnzoo.emulation import EmulationTraining, evaluate
 from rnnzoo.emulation_data import EmulationData
 from rnnzoo.jobs import Progress
+from rnnzoo.results import TrainingCurve
+from rnnzoo.strict_json import read_json
 
 CURVE_POINTS = 10
 CHECKPOINT_EVERY_SECONDS = 30.0
@@ -43,7 +44,8 @@ def train_with_checkpoints(
     steps = training.config.steps
     if checkpoint.exists() and curve_path.exists():
         training.restore(checkpoint)
-        curve = _curve_until(json.loads(curve_path.read_text(encoding="utf-8")), training.step)
+        remedy = f"delete {folder} to start the run anew"
+        curve = _curve_until(vars(read_json(curve_path, TrainingCurve, remedy, finite=False)), training.step)
     began, before = time.perf_counter(), curve["seconds"]
     last_saved = began
     points = sorted({max(1, steps * (i + 1) // CURVE_POINTS) for i in range(CURVE_POINTS)})
@@ -72,5 +74,5 @@ def _curve_until(curve: dict[str, Any], step: int) -> dict[str, Any]:
     kept: dict[str, Any] = {"seconds": curve["seconds"]}
     for steps, values in (("step", "loss"), ("validation_step", "validation_loss")):
         count = sum(at <= step for at in curve[steps])
-        kept |= {steps: curve[steps][:count], values: curve[values][:count]}
+        kept |= {steps: list(curve[steps][:count]), values: list(curve[values][:count])}
     return kept

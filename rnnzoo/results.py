@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from msgspec import Meta
 
+from rnnzoo import limits
 from rnnzoo.errors import RnnzooError
+from rnnzoo.strict_json import parse_json, read_bounded, reading, typed
 
 RUNS_NAME = "runs.jsonl"
 RESAMPLES = 10_000
@@ -113,6 +115,28 @@ class Run:
 
 
 @dataclass(frozen=True)
+class TrainingCurve:
+    """curve.json of an emulation run.
+
+    Attributes:
+        step, loss: mean training loss since the step before.
+        validation_step, validation_loss: at some of the steps.
+        seconds: of training.
+    """
+
+    step: tuple[int, ...]
+    loss: tuple[float, ...]
+    validation_step: tuple[int, ...]
+    validation_loss: tuple[float, ...]
+    seconds: float
+
+    def __post_init__(self) -> None:
+        for steps, values in ((self.step, self.loss), (self.validation_step, self.validation_loss)):
+            if len(steps) != len(values):
+                raise ValueError("steps and losses differ in number")
+
+
+@dataclass(frozen=True)
 class Results:
     """The finished runs of one results folder; never empty."""
 
@@ -178,13 +202,11 @@ def read_results(folder: Path) -> Results:
     """
     path = folder / RUNS_NAME
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = read_bounded(path, "`rnnzoo report` writes it again from the runs beside it")
     except FileNotFoundError as error:
         raise RnnzooError(f"{folder} holds no results ({RUNS_NAME} is missing): `rnnzoo eval` makes them.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise RnnzooError(f"{path} cannot be read ({error}).") from error
     runs: dict[str, Run] = {}
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(text.split(b"\n"), start=1):
         if line.strip():
             run = _parse(line, f"{path}, line {number}")
             runs[run.name] = run
@@ -193,45 +215,47 @@ def read_results(folder: Path) -> Results:
     return Results(folder, tuple(runs.values()))
 
 
-_FIELDS: dict[str, type | tuple[type, ...]] = {
-    "run": str,
-    "kind": str,
-    "encoder": str,
-    "mechanistic": (bool, type(None)),
-    "seed": int,
-    "profile": str,
-    "config": dict,
-    "zoo": dict,
-    "parameters": int,
-    "seconds": dict,
-    "metrics": dict,
-}
+@dataclass(frozen=True)
+class _Zoo:
+    kind: str
+    folder: str = ""
+    recipe_hash: str = ""
+    steps: int = 0
+    models: dict[str, int] = field(default_factory=dict)
 
 
-def _parse(line: str, where: str) -> Run:
-    remedy = "delete the line and give the `rnnzoo eval` command again; it does only what is missing."
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise RnnzooError(f"{where} is damaged ({error}): {remedy}") from error
-    fields = dict(_FIELDS)
-    if isinstance(record, dict) and record.get("kind") == "downstream":
-        fields |= {"property": str, "mode": str}
-    for field, kind in fields.items():
-        if not isinstance(record, dict) or field not in record or not isinstance(record[field], kind):
-            raise RnnzooError(f"{where} is damaged (field {field!r} is missing or of the wrong type): {remedy}")
-    if not all(_holds_numbers(values) for values in record["metrics"].values()):
-        raise RnnzooError(f"{where} is damaged (field 'metrics' must hold numbers by split and name): {remedy}")
-    if not _holds_numbers(record["seconds"]):
-        raise RnnzooError(f"{where} is damaged (field 'seconds' must hold numbers): {remedy}")
-    if not isinstance(record["zoo"].get("kind"), str) or not _holds_numbers(record["zoo"].get("models", {})):
-        raise RnnzooError(f"{where} is damaged (field 'zoo' needs a kind, and models by split): {remedy}")
-    name = PurePosixPath(record["run"])
-    if name.is_absolute() or ".." in name.parts:
-        raise RnnzooError(f"{where} is damaged (field 'run' leaves the results folder): {remedy}")
-    fields_of_run = ("kind", "encoder", "mechanistic", "seed", "metrics")
-    return Run(record["run"], **{field: record[field] for field in fields_of_run}, record=record)
+@dataclass(frozen=True)
+class _Record:
+    run: Annotated[str, Meta(min_length=1, max_length=4 * limits.NAME_LENGTH)]
+    kind: Literal["emulation", "downstream"]
+    encoder: Annotated[str, Meta(max_length=limits.NAME_LENGTH)]
+    mechanistic: bool | None
+    seed: int
+    profile: str
+    config: dict[str, Any]
+    zoo: _Zoo
+    parameters: int
+    seconds: dict[str, float]
+    metrics: dict[str, dict[str, float]]
+    property: str | None = None
+    mode: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    device: str = ""
+    threads: int = 0
+    created: str = ""
+
+    def __post_init__(self) -> None:
+        name = PurePosixPath(self.run)
+        if name.is_absolute() or ".." in name.parts:
+            raise ValueError("field run leaves the results folder")
+        if self.kind == "downstream" and (self.property is None or self.mode is None):
+            raise ValueError("a downstream run needs a property and a mode")
 
 
-def _holds_numbers(data: Any) -> bool:
-    return isinstance(data, dict) and all(isinstance(value, int | float) for value in data.values())
+def _parse(line: bytes, where: str) -> Run:
+    remedy = "delete the line and give the `rnnzoo eval` command again; it does only what is missing"
+    # Losses of a run that diverged are recorded as they are.
+    record = parse_json(line, dict[str, Any], where, remedy, finite=False)
+    with reading(where, remedy):
+        found = typed(record, _Record)
+    return Run(found.run, found.kind, found.encoder, found.mechanistic, found.seed, found.metrics, record)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rnnzoo.atomic import atomic_path
 from rnnzoo.errors import RnnzooError, UsageError
+from rnnzoo.strict_json import parse_json, reading
 from rnnzoo.training_step import TrainingStep
 
 
@@ -53,22 +54,27 @@ def read_training(path: str | Path, part: TrainingStep, run: dict[str, Any]) -> 
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError) as error:
         raise RnnzooError(f"The checkpoint {path} cannot be read ({error}): delete it to start anew.") from error
-    saved, mine = json.loads(metadata["run"]), json.loads(json.dumps(run))
+    remedy = "delete it to start anew"
+    with reading(path, remedy):
+        saved = parse_json(metadata["run"].encode(), dict[str, Any], path, remedy)
+        step = int(metadata["step"])
+    mine = json.loads(json.dumps(run))
     for field in mine:
         if saved.get(field) != mine[field]:
             raise UsageError(
                 f"The checkpoint {path} is of a run with {field}={saved.get(field)!r}, but this run has "
                 f"{mine[field]!r}: use the same settings to resume, or another folder to start anew."
             )
-    for name, model in part.parts.items():
-        model.load_state_dict({key: tensors[f"{name}.{key}"] for key in model.state_dict()})
-    for name, optimizer in part.optimizers.items():
-        state: dict[int, dict[str, Tensor]] = {}
-        prefix = f"{name}.optimizer."
-        for key, value in tensors.items():
-            if key.startswith(prefix):
-                number, _, moment = key.removeprefix(prefix).partition(".")
-                state.setdefault(int(number), {})[moment] = value
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    with reading(path, remedy):
+        for name, model in part.parts.items():
+            model.load_state_dict({key: tensors[f"{name}.{key}"] for key in model.state_dict()})
+        for name, optimizer in part.optimizers.items():
+            state: dict[int, dict[str, Tensor]] = {}
+            prefix = f"{name}.optimizer."
+            for key, value in tensors.items():
+                if key.startswith(prefix):
+                    number, _, moment = key.removeprefix(prefix).partition(".")
+                    state.setdefault(int(number), {})[moment] = value
+            optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     part.tie_learning_rate()
-    return int(metadata["step"])
+    return step

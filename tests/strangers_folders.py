@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rnnzoo.manifest import canonical_sha256
+from rnnzoo.manifest import canonical_sha256, file_sha256
 
 
 def load(folder: str) -> str:
@@ -35,6 +35,27 @@ def load_encoder(folder: str) -> str:
 
     encoder = rnnzoo.load_encoder(folder)
     return f"{type(encoder).__name__} {sum(float(tensor.sum()) for tensor in encoder.state_dict().values())}"
+
+
+def load_forged_encoder(folder: str) -> str:
+    """Load a saved encoder whose checksums were made to fit."""
+    forge_encoder(Path(folder))
+    return load_encoder(folder)
+
+
+def read_results(folder: str) -> str:
+    """Read results; how many runs there are, and whose."""
+    from rnnzoo.results import read_results
+
+    results = read_results(Path(folder))
+    return f"{len(results.runs)} {results.kind} {results.seeds} {results.ranking()}"
+
+
+def read_benchmark(folder: str) -> str:
+    """Read the plan of a benchmark; the zoo it is on."""
+    from rnnzoo.benchmark_plan import read_plan
+
+    return read_plan(Path(folder)).zoo
 
 
 def begun_build(folder: str) -> str:
@@ -66,3 +87,13 @@ def forge(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
         data["recipe_hash"] = canonical_sha256(data["recipe"])
     data.pop("manifest_sha256", None)
     path.write_text(json.dumps({**data, "manifest_sha256": canonical_sha256(data)}))
+
+
+def forge_encoder(folder: Path, change: Callable[[dict[str, Any]], Any] = lambda data: None) -> None:
+    """Change what is said of a saved encoder; the checksums of this and of its weights are made to fit."""
+    path = folder / "encoder.json"
+    data = json.loads(path.read_text())
+    change(data)
+    data["weights_sha256"] = file_sha256(folder / "encoder.safetensors")
+    data.pop("config_sha256")
+    path.write_text(json.dumps({**data, "config_sha256": canonical_sha256(data)}))

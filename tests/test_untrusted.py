@@ -11,19 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from limited_process import LimitedProcess, limited_process
-from strangers_folders import forge
+from strangers_folders import forge, forge_encoder
 
 import rnnzoo
 from rnnzoo.encoders import Context, InputSpace, build_encoder, save_encoder
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.generation.plan import Plan
 from rnnzoo.generation.recipes import Recipe
-from rnnzoo.manifest import canonical_sha256, file_sha256
 from rnnzoo.network import Network
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits memory through /proc and setrlimit")
 
+RESULTS = Path(__file__).parent.parent / "benchmarks" / "results" / "encoders-formal-languages-quick" / "runs.jsonl"
 CONTEXT = Context(Network(6, 5, 2, 6), InputSpace("tokens", 6), 22, 16, 5)
 
 
@@ -254,19 +256,10 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "encoder"
 
 
-def forge_encoder(folder: Path, field: str, value: Any) -> None:
-    path = folder / "encoder.json"
-    data = json.loads(path.read_text())
-    set_in(data, field, value)
-    data["weights_sha256"] = file_sha256(folder / "encoder.safetensors")
-    data.pop("config_sha256")
-    path.write_text(json.dumps({**data, "config_sha256": canonical_sha256(data)}))
-
-
 def test_a_saved_encoder_imports_no_module(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "stranger.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Encoder: pass\n")
     monkeypatch.syspath_prepend(tmp_path)
-    forge_encoder(saved, "encoder", "stranger:Encoder")
+    forge_encoder(saved, lambda data: set_in(data, "encoder", "stranger:Encoder"))
     with pytest.raises(UsageError, match=r"'stranger:Encoder'.*trust_code=True"):
         rnnzoo.load_encoder(saved)
     assert not (tmp_path / "ran").exists()
@@ -309,7 +302,7 @@ def test_a_trusted_class_of_ones_own_is_loaded(tmp_path: Path) -> None:
 def test_a_saved_encoder_that_cannot_be_true(
     limited: LimitedProcess, saved: Path, field: str, value: Any, named: str
 ) -> None:
-    forge_encoder(saved, field, value)
+    forge_encoder(saved, lambda data: set_in(data, field, value))
     assert named in limited.call("strangers_folders.load_encoder", str(saved))["error"]
 
 
@@ -325,5 +318,92 @@ def test_weights_that_are_not_those_that_were_saved(saved: Path) -> None:
 @pytest.mark.parametrize("text", [b"", b"\xff" * 8 + b"{}", b"\x02" + b"\0" * 7 + b"{}", b"x" * 100])
 def test_weights_that_are_none(limited: LimitedProcess, saved: Path, text: bytes) -> None:
     (saved / "encoder.safetensors").write_bytes(text)
-    forge_encoder(saved, "format", 2)
+    forge_encoder(saved)
     assert "damaged" in limited.call("strangers_folders.load_encoder", str(saved))["error"]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda record: record.update(run="../../secret"), "leaves the results folder"),
+        (lambda record: record.update(run="/etc"), "leaves the results folder"),
+        (lambda record: record.update(seed="0"), "seed"),
+        (lambda record: record.update(moon=1), "moon"),
+        (lambda record: record.update(kind="moon"), "kind"),
+        (lambda record: record["metrics"].update(validation=[1]), "metrics"),
+        (lambda record: record["zoo"].update(models={"train": "x"}), "zoo"),
+        (lambda record: record.pop("encoder"), "encoder"),
+    ],
+)
+def test_results_that_cannot_be_true(
+    limited: LimitedProcess, tmp_path: Path, change: Callable[[dict[str, Any]], Any], named: str
+) -> None:
+    line = RESULTS.read_text().splitlines()[0]
+    record = json.loads(line)
+    change(record)
+    (tmp_path / "runs.jsonl").write_text(line + "\n" + json.dumps(record) + "\n")
+    answer = limited.call("strangers_folders.read_results", str(tmp_path))
+    assert "runs.jsonl, line 2 is damaged" in answer["error"]
+    assert named in answer["error"]
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "1" * 10_000, '{"run": ' * 30_000, " " * (100 * 2**20), "\xff"])
+def test_results_that_are_none(limited: LimitedProcess, tmp_path: Path, text: str) -> None:
+    (tmp_path / "runs.jsonl").write_text(text, encoding="latin-1")
+    assert "runs.jsonl" in limited.call("strangers_folders.read_results", str(tmp_path))["error"]
+    (tmp_path / "benchmark.json").write_text(text, encoding="latin-1")
+    assert "benchmark.json" in limited.call("strangers_folders.read_benchmark", str(tmp_path))["error"]
+
+
+damage = st.tuples(
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 7)), max_size=3),
+    st.none() | st.floats(0, 1),
+)
+"""Flipped bits, by place in the file and number in the byte, and where the file is cut."""
+
+
+def damaged(whole: bytes, flips: list[tuple[float, int]], cut: float | None) -> bytes:
+    changed = bytearray(whole)
+    for place, bit in flips:
+        changed[int(place * len(whole))] ^= 1 << bit
+    return bytes(changed if cut is None else changed[: int(cut * len(whole))])
+
+
+def fuzz(limited: LimitedProcess, action: str, folder: Path, file: Path, same: bool) -> None:
+    """Damage a file in a hundred ways; a file under a checksum gives the same answer as before, or an error."""
+    whole = file.read_bytes()
+    before = limited.call(action, str(folder))
+    assert "answer" in before
+
+    @settings(max_examples=100, deadline=None, database=None)
+    @given(damage)
+    def check(drawn: tuple[list[tuple[float, int]], float | None]) -> None:
+        file.write_bytes(damaged(whole, *drawn))
+        answer = limited.call(action, str(folder))
+        assert "crash" not in answer
+        assert not same or "error" in answer or answer == before
+
+    check()
+
+
+def test_any_damage_to_a_manifest(limited: LimitedProcess, copied_folder: Path) -> None:
+    fuzz(limited, "strangers_folders.load", copied_folder, copied_folder / "manifest.json", same=True)
+
+
+@pytest.mark.parametrize("name", ["encoder.json", "encoder.safetensors"])
+def test_any_damage_to_a_saved_encoder(limited: LimitedProcess, saved: Path, name: str) -> None:
+    fuzz(limited, "strangers_folders.load_encoder", saved, saved / name, same=True)
+
+
+def test_any_damage_to_weights_whose_checksum_was_made_to_fit(limited: LimitedProcess, saved: Path) -> None:
+    fuzz(limited, "strangers_folders.load_forged_encoder", saved, saved / "encoder.safetensors", same=False)
+
+
+def test_any_damage_to_a_plan(limited: LimitedProcess, begun: Path) -> None:
+    fuzz(limited, "strangers_folders.begun_build", begun, begun / ".build" / "plan.json", same=False)
+
+
+def test_any_damage_to_results(limited: LimitedProcess, tmp_path: Path) -> None:
+    lines = RESULTS.read_text().splitlines(keepends=True)
+    (tmp_path / "runs.jsonl").write_text("".join(lines[:4]))
+    fuzz(limited, "strangers_folders.read_results", tmp_path, tmp_path / "runs.jsonl", same=False)

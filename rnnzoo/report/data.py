@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from numpy.typing import NDArray
 
 from rnnzoo.digits import PIXEL_MEAN, PIXEL_STD, TILE_PIXELS
 from rnnzoo.errors import RnnzooError
-from rnnzoo.results import Results, Run
+from rnnzoo.results import Results, Run, TrainingCurve
+from rnnzoo.strict_json import read_json
 
 MOST_POINTS = 2000
 """Networks' snapshots drawn per encoder and seed."""
@@ -194,14 +194,8 @@ def _read_json(results: Results, run: Run, name: str) -> dict[str, Any] | None:
     path = _path(results, run, name)
     if not path.exists():
         return None
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        lengths = [len(data[field]) for field in ("step", "loss", "validation_step", "validation_loss")]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, error) from error
-    if lengths[0] != lengths[1] or lengths[2] != lengths[3]:
-        raise _damaged(path, "steps and losses differ in number")
-    return data
+    remedy = f"delete {path.parent} and give the `rnnzoo eval` command again"
+    return vars(read_json(path, TrainingCurve, remedy, finite=False))
 
 
 def _read_arrays(results: Results, run: Run, name: str) -> dict[str, NDArray[Any]] | None:
