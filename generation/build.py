@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from rnnzoo.cards import write_card
@@ -135,11 +134,7 @@ def _build_locked(session: Session, reporter: Reporter, crew: Crew) -> Manifest:
 
 def _stored_tasks(recipe: Recipe, sources: list[UnitSource]) -> np.ndarray:
     """The task of every model, as written, [models, ...]."""
-    parts = []
-    for source in sources:
-        with h5py.File(source.path, "r") as file:
-            parts.append(file["task"][:: len(recipe.snapshots)])
-    return np.concatenate(parts)
+    return np.concatenate([source.open(recipe).rows("task")[:: len(recipe.snapshots)] for source in sources])
 
 
 def _check_space(out: Path, recipe: Recipe, models: int) -> None:

@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from rnnzoo.atomic import atomic_path
 from rnnzoo.generation.recipes import Recipe
 from rnnzoo.generation.splits import assign_splits
-from rnnzoo.manifest import Manifest, ShardFile, SplitCounts, file_sha256, weight_layout
+from rnnzoo.manifest import Manifest, ShardFile, SplitCounts, file_sha256
+from rnnzoo.mapped_shard import MappedShard
 from rnnzoo.schema import SCHEMA_VERSION, SPLITS, Column, columns_of
+from rnnzoo.shard_layout import COMPRESSION, ShardPlan
 
 SHARD_BYTES = 48 * 2**20
 """Uncompressed bytes a shard aims at: large enough to stream well, small enough to fetch alone."""
-
-CHUNK_ROWS = 32
-"""Rows per compressed chunk of a trace column; smaller chunks make streaming fetch the file many times."""
 
 
 @contextmanager
@@ -37,17 +36,13 @@ def shard_file(path: Path, rows: int, recipe: Recipe, split: str | None) -> Iter
 
     The file is made in memory and written in one piece: HDF5 crashes the process when a disk fills up.
     """
-    data = json.loads(recipe.canonical_json)
+    plan = ShardPlan.of_recipe(json.loads(recipe.canonical_json), rows, split)
     with h5py.File(path.name, "w", driver="core", backing_store=False) as file:
-        file.attrs["schema_version"] = SCHEMA_VERSION
-        file.attrs["zoo"] = recipe.zoo
-        file.attrs["recipe"] = recipe.canonical_json
-        file.attrs["recipe_hash"] = recipe.hash
-        file.attrs["weight_layout"] = json.dumps(weight_layout(recipe.network))
-        if split is not None:
-            file.attrs["split"] = split
-        for column in columns_of(data):
-            _create_column(file, column, rows, compress=split is not None and column.trace)
+        for name, value in plan.attributes.items():
+            # A text of fixed length lies in the header itself, so that checking it never leads elsewhere.
+            file.attrs[name] = np.bytes_(value.encode()) if isinstance(value, str) else value
+        for column in plan.columns:
+            _create_column(file, column, plan)
         yield file
         file.flush()
         image = file.id.get_file_image()
@@ -55,11 +50,9 @@ def shard_file(path: Path, rows: int, recipe: Recipe, split: str | None) -> Iter
         temporary.write_bytes(image)
 
 
-def _create_column(file: h5py.File, column: Column, rows: int, compress: bool) -> None:
-    options: dict[str, Any] = {}
-    if compress:
-        options = {"chunks": (min(CHUNK_ROWS, rows), *column.shape), "compression": "gzip", "shuffle": True}
-    dataset = file.create_dataset(column.name, shape=(rows, *column.shape), dtype=column.dtype, **options)
+def _create_column(file: h5py.File, column: Column, plan: ShardPlan) -> None:
+    options = {"chunks": plan.chunk_shape(column), **COMPRESSION} if plan.in_chunks(column) else {}
+    dataset = file.create_dataset(column.name, shape=(plan.rows, *column.shape), dtype=column.dtype, **options)
     dataset.attrs["unit"] = column.unit
     dataset.attrs["description"] = column.description
 
@@ -77,6 +70,16 @@ class UnitSource:
     path: Path
     start: int
     stop: int
+
+    def open(self, recipe: Recipe) -> MappedShard:
+        """The unit's rows, once its file is what a build writes.
+
+        Raises:
+            RnnzooError: it is not.
+        """
+        rows = (self.stop - self.start) * len(recipe.snapshots)
+        plan = ShardPlan.of_recipe(json.loads(recipe.canonical_json), rows, split=None)
+        return MappedShard(self.path, plan, self.path.stat().st_size, sha256=None)
 
 
 def models_per_shard(recipe: Recipe) -> int:
@@ -154,12 +157,10 @@ def copy_from_units(recipe: Recipe, units: Sequence[UnitSource], file: h5py.File
     starts = np.array([unit.start for unit in units])
     unit_of = np.searchsorted(starts, models, side="right") - 1
     for index in np.unique(unit_of):
-        unit = units[index]
-        with h5py.File(unit.path, "r") as source:
-            for position in np.flatnonzero(unit_of == index):
-                row = (int(models[position]) - unit.start) * snapshots
-                target = slice(position * snapshots, (position + 1) * snapshots)
-                for name, buffer in buffers.items():
-                    source[name].read_direct(buffer, np.s_[row : row + snapshots], target)
+        source = units[index].open(recipe)
+        for position in np.flatnonzero(unit_of == index):
+            row = (int(models[position]) - units[index].start) * snapshots
+            for name, buffer in buffers.items():
+                buffer[position * snapshots : (position + 1) * snapshots] = source.rows(name, row, row + snapshots)
     for name, buffer in buffers.items():
         file[name][...] = buffer

@@ -99,7 +99,7 @@ def list_command(folder: Path) -> None:
 )
 def show_command(zoo: str, split: str | None, step: int | None, plot: Path | None) -> None:
     """Show what is in ZOO: a folder, the name of one in ./zoos, or a name on the Hub such as rnnzoo/smnist."""
-    from rnnzoo.summary import extremes_text, provenance_text, snapshot_table
+    from rnnzoo.summary import cache_text, extremes_text, provenance_text, snapshot_table
     from rnnzoo.zoo import load
 
     rows = load(zoo, split)
@@ -108,6 +108,7 @@ def show_command(zoo: str, split: str | None, step: int | None, plot: Path | Non
     console.print(provenance_text(rows), highlight=False, markup=False, soft_wrap=True)
     console.print(snapshot_table(rows))
     console.print(extremes_text(last), highlight=False, markup=False, soft_wrap=True)
+    console.print(cache_text(rows), highlight=False, markup=False, soft_wrap=True)
     if plot is not None:
         _plot(rows, plot)
         console.print(f"Picture written to {plot}", highlight=False)
@@ -117,6 +118,25 @@ def _plot(rows: Zoo, path: Path) -> None:
     from rnnzoo.plots import plot_training
 
     plot_training(rows, path)
+
+
+@cli.command("cache")
+@click.option("--clear", is_flag=True, help="Delete it; what is needed again is made again.")
+def cache_command(clear: bool) -> None:
+    """Say where decoded traces are kept and how much they take, or delete them.
+
+    Compressed columns are decoded once, into a folder of your own: RNNZOO_CACHE, by default ~/.cache/rnnzoo. With
+    RNNZOO_CACHE=off nothing is kept, and traces are decoded each time they are read, which is slow.
+    """
+    from rnnzoo import cache
+
+    folder = cache.cache_folder()
+    if folder is None:
+        click.echo(f"There is no cache: {cache.VARIABLE} is {cache.OFF}.")
+    elif clear:
+        click.echo(f"{cache.clear() / 1e6:,.1f} MB deleted from {folder}.")
+    else:
+        click.echo(f"{folder}: {cache.size_of_columns() / 1e6:,.1f} MB of decoded columns.")
 
 
 @cli.command("verify")

@@ -17,7 +17,7 @@ from rnnzoo.errors import RnnzooError
 from rnnzoo.languages import VOCABULARY
 from rnnzoo.network import Network
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SPLITS = ("train", "validation", "ood_test")
 
 

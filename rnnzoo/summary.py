@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from rich.table import Table
 
+from rnnzoo import cache
 from rnnzoo.languages import describe_task, to_text
 from rnnzoo.zoo import Model, Zoo
 
@@ -31,6 +32,15 @@ def provenance_text(zoo: Zoo) -> str:
         f"{manifest.zoo}  {manifest.recipe['models']} x {zoo.network.describe()}, {manifest.rows} rows, "
         f"{manifest.size / 1e6:.1f} MB\n{splits}\nrecipe {manifest.recipe_hash[:16]}, {made}"
     )
+
+
+def cache_text(zoo: Zoo) -> str:
+    """How much of a zoo is kept decoded, and where."""
+    folder = cache.cache_folder()
+    if folder is None:
+        return f"Traces are decoded each time they are read: {cache.VARIABLE} is {cache.OFF}."
+    size = cache.size_of_columns([file.sha256 for file in zoo.manifest.files])
+    return f"{size / 1e6:.1f} MB of its traces are kept decoded in {folder} (`rnnzoo cache --clear` deletes them)."
 
 
 def snapshot_table(zoo: Zoo) -> Table:

@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch import Tensor
+from torch.utils.data import Dataset, default_collate
+from torch.utils.data._utils.collate import default_collate_fn_map
 
 if TYPE_CHECKING:
     from rnnzoo.zoo import Zoo
 
 
-class ZooDataset(Dataset):
-    """Rows as dicts of tensors in the dtypes of the schema.
+class Row(Mapping[str, Tensor]):
+    """One row of a batch: tensors by column name, views of the batch's.
 
-    Each worker process opens its own files. Batches are read together (`__getitems__`), so a DataLoader costs
-    a few reads per batch.
+    Attributes:
+        batch: columns of all rows that were read together, [rows, *shape].
+        index: which of them this is.
+    """
+
+    def __init__(self, batch: dict[str, Tensor], index: int) -> None:
+        self.batch = batch
+        self.index = index
+
+    def __getitem__(self, column: str) -> Tensor:
+        return self.batch[column][self.index]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.batch)
+
+    def __len__(self) -> int:
+        return len(self.batch)
+
+
+class ZooDataset(Dataset):
+    """Rows as mappings from column names to tensors in the dtypes of the schema.
+
+    Safe with any number of workers, forked or spawned, and threads. The rows of a batch are read together
+    (`__getitems__`), and PyTorch's default collation takes them as they were read, without another copy.
     """
 
     def __init__(self, zoo: Zoo, columns: Sequence[str]) -> None:
@@ -27,11 +51,26 @@ class ZooDataset(Dataset):
     def __len__(self) -> int:
         return len(self.zoo)
 
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+    def __getitem__(self, index: int) -> Row:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"row {index} is not among this zoo's {len(self)} rows")
         return self.__getitems__([index])[0]
 
-    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, torch.Tensor]]:
+    def __getitems__(self, indices: Sequence[int]) -> list[Row]:
         """The rows of a batch, read together."""
-        rows = self.zoo[np.asarray(indices)]
+        rows = self.zoo[np.asarray(indices, dtype=np.int64)]
         batch = {name: torch.from_numpy(rows[name]) for name in self.columns}
-        return [{name: values[i] for name, values in batch.items()} for i in range(len(indices))]
+        return [Row(batch, index) for index in range(len(indices))]
+
+
+def collate_rows(rows: Sequence[Row], *, collate_fn_map: Mapping[Any, Callable] | None = None) -> dict[str, Tensor]:
+    """The batch of rows, tensors [len(rows), *shape] by column name: as it was read, or stacked from several."""
+    batch = rows[0].batch
+    whole = len(rows) == len(next(iter(batch.values()), ()))
+    if whole and all(row.batch is batch and row.index == index for index, row in enumerate(rows)):
+        return dict(batch)
+    return {name: default_collate([row[name] for row in rows]) for name in batch}
+
+
+# PyTorch's documented way to extend its default collation.
+default_collate_fn_map[Row] = collate_rows

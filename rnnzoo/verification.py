@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rnnzoo.errors import RnnzooError
 from rnnzoo.manifest import Manifest, file_sha256, read_manifest
-from rnnzoo.shards import open_shard, shard_problems
+from rnnzoo.shards import shard_problems
 from rnnzoo.trace_check import Advance, rerun_traces
 from rnnzoo.zoo import Model, Zoo
 
@@ -99,15 +99,7 @@ def _file_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
 
 def _schema_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
     for listed in manifest.files:
-        path = folder / listed.path
-        try:
-            with open_shard(path) as file:
-                for problem in shard_problems(file, listed, manifest):
-                    yield f"{path}: {problem}"
-        except RnnzooError as error:
-            yield str(error)
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
-            yield f"{path}: its HDF5 structure is damaged ({error})"
+        yield from shard_problems(folder, manifest, listed)
 
 
 def _row_problems(zoo: Zoo) -> Iterator[str]:

@@ -83,14 +83,19 @@ class Zoo:
     @overload
     def __getitem__(self, key: slice | Sequence[int] | NDArray[Any]) -> Zoo: ...
     def __getitem__(self, key: Any) -> Any:
-        """A column by name, a model by number, or the rows a slice, mask or list of numbers selects."""
+        """A column by name, a model by number, or the rows a slice, mask or list of numbers selects.
+
+        Raises:
+            UsageError: no such column.
+            IndexError: no such row, or a key that selects no rows: a mask of another length, a table of numbers.
+        """
         if isinstance(key, str):
             return self.column(key)
-        if isinstance(key, (int, np.integer)):
+        if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
             if not -len(self) <= key < len(self):
                 raise IndexError(f"row {key} is not among this zoo's {len(self)} rows")
             return Model(self, int(key) % len(self))
-        return self._select(self._rows[key if isinstance(key, slice) else np.asarray(key)])
+        return self._select(self._rows[key if isinstance(key, slice) else self._selection(key)])
 
     def column(self, name: str) -> NDArray[Any]:
         """One column of these rows: [len(zoo), *shape] in the dtype of the schema.
@@ -210,6 +215,19 @@ class Zoo:
             self._column(name)
         return ZooDataset(self, names)
 
+    def _selection(self, key: Any) -> NDArray[Any]:
+        """A mask or a list of row numbers, as NumPy takes it along one axis."""
+        index = np.asarray(key)
+        if not index.size and isinstance(key, list):
+            index = index.astype(np.int64)
+        if index.ndim != 1 or isinstance(key, tuple) or index.dtype.kind not in "biu":
+            raise IndexError(
+                f"rows are selected by a number, a slice, a mask or a flat list of numbers, not by {key!r}"
+            )
+        if index.dtype.kind == "b" and len(index) != len(self):
+            raise IndexError(f"a mask of {len(index)} values does not fit the {len(self)} rows of this zoo")
+        return index
+
     def _column(self, name: str) -> Column:
         for column in self.columns:
             if column.name == name:
@@ -291,6 +309,7 @@ def load(path_or_name: str | Path, split: str | None = None, revision: str | Non
     """
     from rnnzoo.hub import resolve
 
-    folder = resolve(path_or_name, revision)
+    # Another current folder later must not lead elsewhere.
+    folder = resolve(path_or_name, revision).absolute()
     zoo = Zoo(folder, read_manifest(folder))
     return zoo if split is None else zoo.split(split)

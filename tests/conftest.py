@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -29,6 +30,11 @@ def _compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     side_by_side = "PYTEST_XDIST_WORKER" in os.environ
     with compiled_once(shared_folder(tmp_path_factory)) if side_by_side else nullcontext():
         yield
+
+
+# Tests leave nothing in the user's own cache, and find nothing there; processes they start do the same.
+_CACHE = tempfile.TemporaryDirectory(prefix="rnnzoo-cache-")
+os.environ["RNNZOO_CACHE"] = _CACHE.name
 
 
 @pytest.fixture(scope="session")

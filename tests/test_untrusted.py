@@ -73,7 +73,6 @@ def test_a_manifest_no_parser_should_meet(limited: LimitedProcess, tmp_path: Pat
         ("zoo", "smnist", "field zoo"),
         ("zoo", 3, "field zoo"),
         ("moon", 1, "'moon' is unknown"),
-        ("schema_version", True, "schema_version"),
         ("columns.0.dtype", "int64", "field columns"),
         ("columns", [], "field columns"),
         ("weight_layout.1.offset", 7, "field weight_layout"),

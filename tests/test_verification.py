@@ -89,7 +89,7 @@ def test_swapped_shards_are_both_named(copied_folder: Path) -> None:
     assert any(VALIDATION in problem for problem in found["checksums"])
     assert any(OOD in problem for problem in found["checksums"])
     assert any("attribute split" in problem for problem in found["schema"])
-    with pytest.raises(RnnzooError, match="attribute split"):
+    with pytest.raises(RnnzooError, match=VALIDATION):
         load(copied_folder, "validation")["weights"]
 
 
@@ -248,6 +248,6 @@ def test_tokens_outside_the_vocabulary_are_said(copied_folder: Path) -> None:
         file["sequences"][:, :, 3] = 200
 
     edit(copied_folder, TRAIN, change)
-    assert "vocabulary" in str(problems(copied_folder))
+    assert any("'sequences' leaves 0 to 5" in problem for problem in problems(copied_folder)["ranges"])
     train = load(copied_folder, "train")
     assert "?" in extremes_text(train)

@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 
 import rnnzoo
-from rnnzoo import shards
+from rnnzoo import cache, mapped_shard, shards
 from rnnzoo.errors import UsageError
 from rnnzoo.trace_check import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE
 from rnnzoo.zoo import Zoo
@@ -163,18 +163,39 @@ def test_unknown_zoos_say_what_is_here(built_folder: Path, monkeypatch: pytest.M
 def test_more_shards_than_open_files(built_folder: Path, zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
     """Shards are closed and opened again as rows ask for them; what is read is the same, and each is checked once."""
     checked: list[str] = []
-    original = shards.shard_problems
+    original = mapped_shard.find_columns
 
-    def problems(file, listed, manifest):
-        checked.append(listed.path)
-        return original(file, listed, manifest)
+    def find_columns(file, plan):
+        checked.append(file.name)
+        return original(file, plan)
 
-    monkeypatch.setattr(shards, "MAX_OPEN_FILES", 1)
-    monkeypatch.setattr(shards, "shard_problems", problems)
+    monkeypatch.setenv("RNNZOO_CACHE", str(built_folder.parent / "cache-of-few-files"))
+    monkeypatch.setattr(shards, "MOST_OPEN_FILES", 1)
+    monkeypatch.setattr(cache, "SETTLED_NANOSECONDS", 0)
+    monkeypatch.setattr(mapped_shard, "find_columns", find_columns)
     shuffled = np.random.default_rng(0).permutation(len(zoo))
     again = rnnzoo.load(built_folder)
     for row in shuffled:
         assert again[int(row)].weights.tobytes() == zoo[int(row)].weights.tobytes()
     assert again[shuffled]["sequences"].tobytes() == zoo["sequences"][shuffled].tobytes()
-    assert sorted(checked) == sorted({file.path for file in zoo.manifest.files})
-    assert len(checked) == 3
+    assert len(checked) == len(set(checked)) == 3
+
+
+@pytest.mark.parametrize("key", [[[1, 2]], [0.5], "ab", [True, False], (1, 2), np.zeros((2, 2), dtype=int), None, True])
+def test_keys_that_select_no_rows_are_refused(zoo: Zoo, key) -> None:
+    with pytest.raises((IndexError, UsageError)):
+        zoo[key]
+
+
+def test_an_empty_selection_is_an_empty_zoo(zoo: Zoo) -> None:
+    for empty in (zoo[[]], zoo[zoo["step"] < 0], zoo[3:3], zoo[np.array([], dtype=np.int64)]):
+        assert len(empty) == 0
+        assert empty["weights"].shape == (0, 13766)
+        assert empty["accuracy"].shape == (0,)
+
+
+def test_another_current_folder_does_not_matter(built_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(built_folder.parent)
+    zoo = rnnzoo.load(built_folder.name)
+    monkeypatch.chdir("/")
+    assert zoo["accuracy"].shape == (18,)
