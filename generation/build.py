@@ -16,19 +16,29 @@ from pathlib import Path
 
 import numpy as np
 
+from rnnzoo.atomic import remove_partial_files
 from rnnzoo.cards import write_card
 from rnnzoo.environment import git_revision, versions
 from rnnzoo.errors import RnnzooError, UsageError
-from rnnzoo.generation.build_folder import locked, remove_partial_files
+from rnnzoo.folder_lock import locked
 from rnnzoo.generation.crews import Crew, ThisProcess, report_failures
 from rnnzoo.generation.engines import find_engine
 from rnnzoo.generation.families import family_of
-from rnnzoo.generation.plan import BUILD_FOLDER, Plan, check_output, models_per_unit, read_plan, unit_folder
+from rnnzoo.generation.plan import (
+    BUILD_FOLDER,
+    LOCK_NAME,
+    Plan,
+    check_output,
+    models_per_unit,
+    read_plan,
+    unit_folder,
+    whole_manifest,
+)
 from rnnzoo.generation.progress import Reporter, SilentReporter
 from rnnzoo.generation.recipes import Recipe
 from rnnzoo.generation.shard_writer import UnitSource, copy_from_units, pack_zoo
 from rnnzoo.generation.units import Session, checked_source, finished_unit, history_of_units
-from rnnzoo.manifest import Manifest, read_manifest
+from rnnzoo.manifest import Manifest
 from rnnzoo.schema import columns_of
 
 
@@ -58,16 +68,15 @@ def build(
     reporter = reporter or SilentReporter()
     if check_output(out, recipe) == "built":
         reporter.message(f"{out} already holds this zoo; nothing to do.")
-        return _checked_manifest(out)
+        return whole_manifest(out)
     crew = crew or ThisProcess()
     session = _plan(recipe, out, engine, reporter, images, crew)
-    try:
-        (out / BUILD_FOLDER).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{out} cannot be made ({error.strerror}): choose another folder with --out.") from error
-    with locked(out):
-        session.plan.write(out)
-        manifest = _build_locked(session, reporter, crew)
+    with locked(out / LOCK_NAME, out, "build"):
+        if check_output(out, recipe) != "built":
+            session.plan.write(out)
+            _build_locked(session, reporter, crew)
+        manifest = whole_manifest(out)
+        shutil.rmtree(out / BUILD_FOLDER)
     crew.clean(session)
     return manifest
 
@@ -94,7 +103,7 @@ def _plan(recipe: Recipe, out: Path, engine_name: str, reporter: Reporter, image
     return Session(out, begun or Plan(recipe, name, images, models_per_unit(name)), family, data)
 
 
-def _build_locked(session: Session, reporter: Reporter, crew: Crew) -> Manifest:
+def _build_locked(session: Session, reporter: Reporter, crew: Crew) -> None:
     started = time.perf_counter()
     recipe, out, units = session.plan.recipe, session.out, session.plan.units
     remove_partial_files(out)
@@ -128,8 +137,6 @@ def _build_locked(session: Session, reporter: Reporter, crew: Crew) -> Manifest:
     manifest = dataclasses.replace(manifest, provenance=provenance)
     write_card(out, manifest)
     manifest.write(out)
-    shutil.rmtree(out / BUILD_FOLDER)
-    return manifest
 
 
 def _stored_tasks(recipe: Recipe, sources: list[UnitSource]) -> np.ndarray:
@@ -147,15 +154,3 @@ def _check_space(out: Path, recipe: Recipe, models: int) -> None:
             f"The disk is too full: building {models} models needs about {needed / 1e9:.1f} GB in {out}, "
             f"and {free / 1e9:.1f} GB are free. Free some space, choose another --out, or build fewer --models."
         )
-
-
-def _checked_manifest(out: Path) -> Manifest:
-    """The manifest of a finished zoo whose files are all there at their full size."""
-    manifest = read_manifest(out)
-    for file in manifest.files:
-        path = out / file.path
-        size = path.stat().st_size if path.is_file() else None
-        if size != file.size:
-            state = "missing" if size is None else f"{size} bytes long instead of {file.size}"
-            raise RnnzooError(f"{path} is {state}: the finished zoo in {out} is damaged. Delete {out} and build again.")
-    return manifest

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from rnnzoo.atomic import sync_folder
 from rnnzoo.errors import RnnzooError, UsageError
+from rnnzoo.folder_lock import lock_beside, locked
 from rnnzoo.generation.build import build
-from rnnzoo.generation.build_folder import locked
 from rnnzoo.generation.crews import Crew, ThisProcess
 from rnnzoo.generation.engines import find_engine
 from rnnzoo.generation.families import family_of
-from rnnzoo.generation.plan import BUILD_FOLDER, Plan, Unit, check_output, models_per_unit
+from rnnzoo.generation.plan import LOCK_NAME, Plan, Unit, check_output, models_per_unit, whole_manifest
 from rnnzoo.generation.progress import Reporter, SilentReporter
 from rnnzoo.generation.rebuild import default_images, departures_from, trained_recipe
 from rnnzoo.generation.recipes import Recipe
@@ -55,7 +55,16 @@ def extend(
     reporter, crew = reporter or SilentReporter(), crew or ThisProcess()
     # A link to the zoo stays a link, to the larger one.
     folder = folder.resolve()
-    target = out or _beside(folder, f"extending-to-{models}")
+    if out is not None:
+        return _extend(folder, models, out, reporter, images, crew)
+    with locked(lock_beside(folder), folder, "command"):
+        return _extend(folder, models, None, reporter, images, crew)
+
+
+def _extend(
+    folder: Path, models: int, out: Path | None, reporter: Reporter, images: str | None, crew: Crew
+) -> Manifest:
+    target = folder_of_extension(folder, models, out)
     if out is None and not (folder / MANIFEST).exists() and (target / MANIFEST).exists():
         return _take_place(folder, target)
     manifest, recipe = trained_recipe(folder)
@@ -70,12 +79,16 @@ def extend(
         if crew.is_here:
             _check_same_numbers(folder, manifest, recipe, source)
         plan = Plan(larger, engine, source, models_per_unit(engine), kept_models=recipe.models)
-        (target / BUILD_FOLDER).mkdir(parents=True, exist_ok=True)
-        with locked(target):
+        with locked(target / LOCK_NAME, target, "build"):
             plan.write(target)
             _keep(Zoo(folder, manifest), plan, target, reporter)
     extended = build(larger, target, engine, reporter, source, crew)
     return extended if out else _take_place(folder, target)
+
+
+def folder_of_extension(folder: Path, models: int, out: Path | None) -> Path:
+    """Where the larger zoo is made."""
+    return out or _beside(folder.resolve(), f"extending-to-{models}")
 
 
 def _check_same_numbers(folder: Path, manifest: Manifest, recipe: Recipe, images: str) -> None:
@@ -127,7 +140,7 @@ def _take_place(folder: Path, target: Path) -> Manifest:
     target.rename(folder)
     sync_folder(folder.parent)
     shutil.rmtree(before, ignore_errors=True)
-    return trained_recipe(folder)[0]
+    return whole_manifest(folder)
 
 
 def _beside(folder: Path, what: str) -> Path:

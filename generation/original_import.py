@@ -25,11 +25,11 @@ from rnnzoo.generation.original_format import LANGUAGE_ROLLOUTS, pixels_of
 from rnnzoo.generation.original_losses import check_images, check_parts, measure_losses
 from rnnzoo.generation.original_release import OriginalRelease, open_release
 from rnnzoo.generation.original_values import check_values
-from rnnzoo.generation.plan import check_output
+from rnnzoo.generation.plan import check_output, whole_manifest
 from rnnzoo.generation.shard_writer import pack_zoo
 from rnnzoo.generation.traces import expected_loss
 from rnnzoo.languages import END, START, score_strings
-from rnnzoo.manifest import Manifest, read_manifest
+from rnnzoo.manifest import Manifest
 
 Advance = Callable[[int, int], None]
 """Told (models done, all models)."""
@@ -65,7 +65,7 @@ def import_release(
     if images is not None and again:
         check_images(images)
     if check_output(out, release.recipe) == "built":
-        return read_manifest(out)
+        return whole_manifest(out)
     check_values(release)
     indices = None if images is None else _recognised(release, images)
     if indices is not None and again:
@@ -100,7 +100,7 @@ def import_release(
         manifest = dataclasses.replace(manifest, provenance=provenance)
         write_card(temporary, manifest)
         manifest.write(temporary)
-    return manifest
+    return whole_manifest(out)
 
 
 def _recognised(release: OriginalRelease, images: DigitImages) -> NDArray[np.int32]:

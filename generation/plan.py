@@ -14,10 +14,11 @@ from rnnzoo import limits
 from rnnzoo.atomic import write_json
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.generation.recipes import Recipe, recipe_from_dict
-from rnnzoo.manifest import MANIFEST, read_manifest
+from rnnzoo.manifest import MANIFEST, Manifest, read_manifest
 from rnnzoo.strict_json import read_json, reading, typed
 
 BUILD_FOLDER = ".build"
+LOCK_NAME = f"{BUILD_FOLDER}/lock"
 MODELS_PER_UNIT = 16
 MODELS_PER_UNIT_ON_GPU = 256
 
@@ -104,6 +105,11 @@ def plan_path(out: Path) -> Path:
     return out / BUILD_FOLDER / "plan.json"
 
 
+def progress_log(out: Path) -> Path:
+    """Where a build folder keeps the lines of its progress, until the zoo is whole."""
+    return out / BUILD_FOLDER / "logs" / "progress.log"
+
+
 def unit_folder(out: Path) -> Path:
     """Where a build folder keeps its finished units."""
     return out / BUILD_FOLDER / "units"
@@ -135,6 +141,24 @@ def check_output(out: Path, recipe: Recipe) -> str | None:
             f"{out} holds files that are no zoo; they are left untouched. Choose an empty folder with --out."
         )
     return None
+
+
+def whole_manifest(out: Path) -> Manifest:
+    """The manifest of a finished zoo whose files are all there at their full size.
+
+    Raises:
+        RnnzooError: one is not, or the manifest is damaged.
+    """
+    manifest = read_manifest(out)
+    for file in manifest.files:
+        path = out / file.path
+        size = path.stat().st_size if path.is_file() else None
+        if size != file.size:
+            state = "missing" if size is None else f"{size} bytes long instead of {file.size}"
+            raise RnnzooError(
+                f"{path} is {state}: the finished zoo in {out} is damaged. Delete {out} and give the command again."
+            )
+    return manifest
 
 
 def read_plan(out: Path) -> Plan:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from typing import Protocol as Interface
 
-from rnnzoo.atomic import write_text
-from rnnzoo.benchmark_plan import BenchmarkConfig, BenchmarkPlan, check_splits, data_hash, matrix, runs_of
-from rnnzoo.benchmark_runs import ERROR_NAME, RECORD_NAME, run_folder
+from rnnzoo.atomic import remove_partial_files, write_text
+from rnnzoo.benchmark_plan import (
+    LOCK_NAME,
+    BenchmarkConfig,
+    BenchmarkPlan,
+    Matrix,
+    check_splits,
+    data_hash,
+    matrix,
+    runs_of,
+)
+from rnnzoo.benchmark_runs import ERROR_NAME, run_folder
+from rnnzoo.errors import UsageError
+from rnnzoo.folder_lock import locked
 from rnnzoo.hub import resolve
 from rnnzoo.job_queue import FailedJob, Job, Listener
 from rnnzoo.jobs import Work
 from rnnzoo.manifest import read_manifest
-from rnnzoo.results import RUNS_NAME
-from rnnzoo.strict_json import read_json
+from rnnzoo.results import RECORD_NAME, RUNS_NAME, recorded_lines
 
 Execute = Callable[[Work, Sequence[Job], Path, Listener], list[FailedJob]]
 """Does jobs, with a folder for logs, and returns those that were given up."""
@@ -73,7 +81,8 @@ def run_benchmark(
         supervised: also train every encoder end to end on every property.
 
     Raises:
-        UsageError: an unknown name, a zoo that cannot be used, or a folder with other results.
+        UsageError: an unknown name, a zoo that cannot be used, or a folder with other results or in use by another
+            process.
         RnnzooError: the folder cannot be written, or workers cannot be started.
     """
     path = resolve(zoo)
@@ -81,11 +90,20 @@ def run_benchmark(
     check_splits(manifest, path)
     plan = BenchmarkPlan(str(path.resolve()), manifest.zoo, data_hash(manifest), config)
     wanted = matrix(plan, encoders, seeds, properties, supervised)
-    plan.write(folder)
+    with locked(folder / LOCK_NAME, folder, "eval"):
+        remove_partial_files(folder)
+        _check_records(folder)
+        plan.write(folder)
+        return _run_missing(plan, wanted, folder, execute, listener)
+
+
+def _run_missing(
+    plan: BenchmarkPlan, wanted: Matrix, folder: Path, execute: Execute, listener: BenchmarkListener
+) -> Outcome:
     before = _recorded(folder, wanted.runs())
     jobs = [job for job in wanted.jobs() if not before >= set(runs_of(job))]
     if jobs:
-        steps = [_updates(job, config, job.name in before) for job in jobs]
+        steps = [_updates(job, plan.config, job.name in before) for job in jobs]
         listener.begin(jobs, steps, len(before))
         work = Work("rnnzoo.benchmark_runs:open_runs", str(folder.resolve()))
         given_up = execute(work, jobs, folder / "logs", _Recorder(folder, listener))
@@ -101,18 +119,14 @@ def run_benchmark(
     return Outcome(folder, len(after) - len(before), len(after), failures)
 
 
-def write_runs(folder: Path) -> int:
-    """Write every run's record as one line of runs.jsonl, whole or not at all; returns how many there are.
+def write_runs(folder: Path) -> None:
+    """Write every run's record as one line of runs.jsonl, whole or not at all; without records nothing is written.
 
     Raises:
         RnnzooError: a record is damaged.
     """
-    lines = []
-    for path in sorted((folder / "runs").rglob(RECORD_NAME)):
-        record = read_json(path, dict[str, Any], "delete it, and the run is done again", finite=False)
-        lines.append(json.dumps(record))
-    write_text(folder / RUNS_NAME, "".join(line + "\n" for line in lines))
-    return len(lines)
+    if lines := recorded_lines(folder):
+        write_text(folder / RUNS_NAME, "".join(line.decode() + "\n" for line in lines.values()))
 
 
 class _Recorder:
@@ -133,6 +147,16 @@ class _Recorder:
     def message(self, text: str) -> None:
         """See `Listener`."""
         self.listener.message(text)
+
+
+def _check_records(folder: Path) -> None:
+    """Refuse to replace the runs of a folder that has lost, or never had, their records."""
+    lines = folder / RUNS_NAME
+    if lines.exists() and lines.stat().st_size and not recorded_lines(folder):
+        raise UsageError(
+            f"{folder} holds results without their records in runs/, which new ones would replace; they are left "
+            "untouched. Choose another --out."
+        )
 
 
 def _recorded(folder: Path, names: Iterable[str]) -> set[str]:

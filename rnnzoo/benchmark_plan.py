@@ -18,7 +18,7 @@ from rnnzoo.properties import properties_of
 from rnnzoo.results import RAILS
 from rnnzoo.strict_json import read_json
 
-PLAN_NAME = "benchmark.json"
+PLAN_NAME, LOCK_NAME = "benchmark.json", ".lock"
 REQUIRED_SPLITS = ("train", "validation", "ood_test")
 
 
@@ -97,7 +97,7 @@ class BenchmarkPlan:
         """
         there = read_plan(folder) if (folder / PLAN_NAME).exists() else None
         if there is None:
-            if folder.is_dir() and any(folder.iterdir()):
+            if folder.is_dir() and any(entry.name != LOCK_NAME for entry in folder.iterdir()):
                 raise UsageError(
                     f"{folder} holds files that are no benchmark results; they are left untouched. "
                     "Choose an empty folder with --out."

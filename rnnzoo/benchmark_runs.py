@@ -29,10 +29,11 @@ from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.jobs import Progress
 from rnnzoo.memory import keep_freed_memory
 from rnnzoo.properties import Property, properties_of
+from rnnzoo.results import RECORD_NAME
 from rnnzoo.zoo import load
 
 SHOWN_PROBES = 3
-RECORD_NAME, ERROR_NAME = "record.json", "error.txt"
+ERROR_NAME = "error.txt"
 
 
 def open_runs(folder: str) -> Callable[[dict[str, Any], Progress], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +14,10 @@ from msgspec import Meta
 
 from rnnzoo import limits
 from rnnzoo.errors import RnnzooError
-from rnnzoo.strict_json import parse_json, read_bounded, reading, typed
+from rnnzoo.strict_json import parse_json, read_bounded, read_json, reading, typed
 
 RUNS_NAME = "runs.jsonl"
+RECORD_NAME = "record.json"
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
 RAILS = ("constant", "truth")
@@ -194,25 +196,42 @@ def over_seeds(runs: Sequence[Run], split: str, metric: str) -> Estimate | None:
     return estimate(values) if values else None
 
 
-def read_results(folder: Path) -> Results:
-    """Read runs.jsonl of a results folder; of two lines for one run the later counts.
+def recorded_lines(folder: Path) -> dict[str, bytes]:
+    """The records below `runs` of a results folder as lines of JSON, by the path of the record.
 
     Raises:
-        RnnzooError: there are no runs, or a line is damaged.
+        RnnzooError: a record is damaged.
     """
-    path = folder / RUNS_NAME
-    try:
-        text = read_bounded(path, "`rnnzoo report` writes it again from the runs beside it")
-    except FileNotFoundError as error:
-        raise RnnzooError(f"{folder} holds no results ({RUNS_NAME} is missing): `rnnzoo eval` makes them.") from error
+    paths = sorted((folder / "runs").rglob(RECORD_NAME))
+    remedy = "delete it, and the run is done again"
+    return {str(path): json.dumps(read_json(path, dict[str, Any], remedy, finite=False)).encode() for path in paths}
+
+
+def read_results(folder: Path) -> Results:
+    """Read the records below `runs` of a results folder, or runs.jsonl where there are none; writes nothing.
+
+    Of two lines for one run the later counts.
+
+    Raises:
+        RnnzooError: there are no runs, or a record or line is damaged.
+    """
+    lines = recorded_lines(folder) or _lines(folder / RUNS_NAME)
     runs: dict[str, Run] = {}
-    for number, line in enumerate(text.split(b"\n"), start=1):
-        if line.strip():
-            run = _parse(line, f"{path}, line {number}")
-            runs[run.name] = run
+    for where, line in lines.items():
+        run = _parse(line, where)
+        runs[run.name] = run
     if not runs:
-        raise RnnzooError(f"{path} holds no finished runs: `rnnzoo eval` makes them.")
+        raise RnnzooError(f"{folder / RUNS_NAME} holds no finished runs: `rnnzoo eval` makes them.")
     return Results(folder, tuple(runs.values()))
+
+
+def _lines(path: Path) -> dict[str, bytes]:
+    """The lines of runs.jsonl that are not empty, by where they are."""
+    try:
+        text = read_bounded(path, "give the `rnnzoo eval` command again, which writes it from the runs beside it")
+    except FileNotFoundError as error:
+        raise RnnzooError(f"There are no results ({path} is missing): `rnnzoo eval` makes them.") from error
+    return {f"{path}, line {number}": line for number, line in enumerate(text.split(b"\n"), start=1) if line.strip()}
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -274,3 +276,26 @@ def test_the_page_names_the_profiles_as_they_are() -> None:
         assert f"{config.emulation.layers} x {config.emulation.hidden_size}" == emulator
         assert f"{config.emulation.z_enters} input" == enters
         assert f"{config.downstream.supervised_steps:,}" == supervised
+
+
+def test_a_second_evaluation_of_the_folder_is_refused(built_folder: Path, results: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(results, tmp_path / "copy"))
+    before = (copy / "runs.jsonl").read_bytes()
+
+    class Second(Silent):
+        def begin(self, jobs: Sequence[Job], steps: Sequence[int], finished_runs: int) -> None:
+            with pytest.raises(UsageError, match=rf"Another eval \(process {os.getpid()} on .*\) is writing to"):
+                run(built_folder, copy, ["flat"])
+            assert (copy / "runs.jsonl").read_bytes() == before
+
+    outcome = run(built_folder, copy, ["constant"], Second(), seeds=[2])
+    assert outcome.new_runs == 3
+    assert not (copy / ".lock").exists()
+
+
+def test_results_without_their_records_are_not_replaced(built_folder: Path, results: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(results, tmp_path / "copy", ignore=shutil.ignore_patterns("runs")))
+    before = (copy / "runs.jsonl").read_bytes()
+    with pytest.raises(UsageError, match="without their records"):
+        run(built_folder, copy, ["flat"])
+    assert (copy / "runs.jsonl").read_bytes() == before

@@ -2,21 +2,25 @@ from __future__ import annotations
 
 import errno
 import json
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+from interrupted_builds import Collector
 
+from rnnzoo.cards import write_card
 from rnnzoo.errors import RnnzooError, UsageError
+from rnnzoo.folder_lock import locked
 from rnnzoo.generation import build as build_module
 from rnnzoo.generation import plan as plan_module
 from rnnzoo.generation import shard_writer
 from rnnzoo.generation.build import build
-from rnnzoo.generation.build_folder import locked
 from rnnzoo.generation.engines.reference import ReferenceEngine
-from rnnzoo.generation.plan import BUILD_FOLDER, unit_folder
+from rnnzoo.generation.plan import BUILD_FOLDER, LOCK_NAME, unit_folder
 from rnnzoo.generation.recipes import Recipe
+from rnnzoo.manifest import Manifest
 from rnnzoo.verification import verify
 from rnnzoo.zoo import Zoo, load
 
@@ -218,12 +222,46 @@ def test_a_build_that_cannot_fit_is_refused_at_once(quick_recipe: Recipe, tmp_pa
 
 
 def test_a_second_build_into_the_same_folder_refuses(quick_recipe: Recipe, tmp_path: Path) -> None:
-    (tmp_path / "zoo" / BUILD_FOLDER).mkdir(parents=True)
+    out = tmp_path / "zoo"
     with (
-        locked(tmp_path / "zoo"),
+        locked(out / LOCK_NAME, out, "build"),
         pytest.raises(UsageError, match="Another build"),
     ):
+        build(quick_recipe, out, "reference")
+
+
+def test_a_build_that_lost_a_shard_does_not_end_well(
+    quick_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program deletes a shard while the zoo is described."""
+
+    def write_card_and_lose_a_shard(out: Path, manifest: Manifest) -> None:
+        write_card(out, manifest)
+        (out / manifest.files[0].path).unlink()
+
+    monkeypatch.setattr("rnnzoo.generation.build.write_card", write_card_and_lose_a_shard)
+    with pytest.raises(RnnzooError, match="is missing: the finished zoo"):
         build(quick_recipe, tmp_path / "zoo", "reference")
+    with pytest.raises(RnnzooError, match="is missing: the finished zoo"):
+        build(quick_recipe, tmp_path / "zoo", "reference")
+
+
+def test_a_build_that_another_finished_meanwhile_is_not_done_again(
+    quick_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "zoo"
+
+    def finish_first(lock: Path, folder: Path, work: str) -> AbstractContextManager[None]:
+        monkeypatch.undo()
+        build(quick_recipe, out, "reference")
+        return locked(lock, folder, work)
+
+    monkeypatch.setattr("rnnzoo.generation.build.locked", finish_first)
+    reporter = Collector()
+    build(quick_recipe, out, "reference", reporter)
+    assert reporter.models == 0
+    sound(out)
+    assert not (out / BUILD_FOLDER).exists()
 
 
 def test_the_manifest_says_where_the_zoo_came_from(built_folder: Path, small_recipe: Recipe) -> None:

@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -148,7 +149,7 @@ def test_a_second_build_refuses_while_the_first_works(tmp_path: Path) -> None:
     second = start(out)
     _, errors = second.communicate(timeout=240)
     assert second.returncode == 2
-    assert f"Another build (process {first.pid}) is writing to" in errors
+    assert f"Another build (process {first.pid} on {socket.gethostname()}) is writing to" in errors
     gate.unlink()
     first.communicate(timeout=240)
     assert first.returncode == 0

@@ -6,18 +6,22 @@ import io
 import itertools
 import json
 import re
+import shutil
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from browser import BROWSER, DRIVER, Browser, open_browser
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 from synthetic_results import LOSSES, write_results
 
+from rnnzoo.cli import cli
 from rnnzoo.errors import RnnzooError
 from rnnzoo.languages import describe_task
 from rnnzoo.report import collect_report, emulation_table, write_report
@@ -29,6 +33,7 @@ from rnnzoo.results import Estimate, Results, estimate, over_seeds, read_results
 
 FEW = ("constant", "truth", "flat", "dwsnet", "interactive", "rollout-probing")
 LARGEST_PAGE = 3_000_000
+PUBLISHED = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
 needs_browser = pytest.mark.skipif(
     not (DRIVER.exists() and BROWSER.exists()),
     reason="opening the page needs Chromium: apt-get install chromium chromium-driver",
@@ -231,6 +236,48 @@ def test_partial_results_give_a_report_that_says_what_is_missing(small: Path) ->
     ):
         assert told in page
     assert "interactive probing, emulation: seed 1." in (small / "report.md").read_text()
+
+
+@pytest.mark.parametrize("published", sorted(PUBLISHED.glob("encoders-*")), ids=lambda folder: folder.name)
+def test_published_results_are_read_from_their_lines_alone(published: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(published, tmp_path / "copy"))
+    before = (copy / "runs.jsonl").read_bytes()
+    done = CliRunner().invoke(cli, ["report", str(copy)], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert (copy / "runs.jsonl").read_bytes() == before == (published / "runs.jsonl").read_bytes()
+    page = (copy / "report.html").read_text()
+    assert "flattened weights" in page
+    (notice,) = re.findall(r'<aside id="missing">.*?</aside>', page)
+    assert notice.count("<li>") == 1
+    assert "Only the runs' numbers are here" in unescape(notice)
+
+
+def test_a_report_of_nothing_writes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RnnzooError, match="rnnzoo eval"):
+        write_report(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_records_count_where_there_are_some(small: Path) -> None:
+    """An evaluation that was killed may have left records that runs.jsonl does not have yet."""
+    lines = (small / "runs.jsonl").read_text()
+    first = json.loads(lines.splitlines()[0])
+    folder = small / "runs" / first["run"]
+    (folder / "record.json").write_text(json.dumps(first | {"seconds": {"training": 3.0}}))
+    (run,) = read_results(small).runs
+    assert run.record["seconds"] == {"training": 3.0}
+    assert (small / "runs.jsonl").read_text() == lines
+    (folder / "record.json").write_text("{")
+    with pytest.raises(RnnzooError, match=r"record\.json is damaged"):
+        read_results(small)
+
+
+def test_many_missing_files_are_one_sentence(small: Path) -> None:
+    for path in small.rglob("curve.json"):
+        path.unlink()
+    missing = collect_report(read_results(small)).missing
+    assert len(missing) == 1
+    assert missing[0].startswith("Files missing: curve.json of 6 emulation runs, runs/emulation/")
 
 
 def test_downstream_runs_alone_give_a_report(small: Path) -> None:

@@ -59,7 +59,7 @@ def collect_report(results: Results) -> Report:
     profiles = ", ".join(dict.fromkeys(run.record["profile"] for run in results.runs))
     missing = [f"Not run yet: {text}." for text in missing_runs(results)]
     missing += [f"Failed: {text}" for text in failures(results)]
-    missing += [f"File missing: {text}." for text in missing_files(results)]
+    missing += missing_files(results)
     return Report(
         title=f"Weight encoders on {results.kind}, profile {profiles}",
         kind=results.kind,

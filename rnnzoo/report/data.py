@@ -128,13 +128,18 @@ def read_probes(results: Results) -> list[Probes]:
 
 
 def missing_files(results: Results) -> list[str]:
-    """Files that emulation runs should have left and that are not there."""
-    return [
-        f"runs/{run.name}/{name}"
-        for run in results.runs
-        for name in ("curve.json", "rows.npz")
-        if run.kind == "emulation" and not _path(results, run, name).exists()
-    ]
+    """Sentences on the files that emulation runs should have left and that are not there, at most one for each name."""
+    if not (results.folder / "runs").exists():
+        return ["Only the runs' numbers are here: what curves, embeddings and probes are drawn from lies in runs/."]
+    sentences = []
+    emulation = [run for run in results.runs if run.kind == "emulation"]
+    for name in ("curve.json", "rows.npz"):
+        missing = [f"runs/{run.name}/{name}" for run in emulation if not _path(results, run, name).exists()]
+        if len(missing) == 1:
+            sentences.append(f"File missing: {missing[0]}.")
+        elif missing:
+            sentences.append(f"Files missing: {name} of {len(missing)} emulation runs, {missing[0]} for one.")
+    return sentences
 
 
 def principal_components(z: NDArray[np.floating]) -> tuple[NDArray[np.float64], tuple[float, float]]:
