@@ -22,6 +22,10 @@ from rnnzoo.job_queue import FailedJob, Job, JobQueue, Listener, raise_stop
 Progress = Callable[[int, float], None]
 """Called within a job with how much of it is done and a value worth showing, such as a loss."""
 
+SAFE_PATH = {"PYTHONSAFEPATH": "1"}
+"""Python does not look for modules in the current folder, which may be a downloaded zoo; what a worker starts inherits
+it."""
+
 Task = Callable[[dict[str, Any], Progress], None]
 """Does one job, given its payload."""
 
@@ -172,11 +176,17 @@ class _Scheduler:
     def _start(self, slot: int) -> None:
         log = self.log_folder / f"worker-{slot}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, **self.environments[slot], "RNNZOO_SCHEDULER": str(os.getpid())}
+        environment = {
+            **os.environ,
+            **SAFE_PATH,
+            **self.environments[slot],
+            "PYTHONPATH": _named_folders(os.environ.get("PYTHONPATH", "")),
+            "RNNZOO_SCHEDULER": str(os.getpid()),
+        }
         with open(log, "ab") as stderr:
             # Its own session: Ctrl-C reaches the scheduler alone, which then ends the workers.
             process = subprocess.Popen(
-                [sys.executable, "-m", "rnnzoo.worker", self.work.opener, self.work.argument],
+                [sys.executable, "-P", "-m", "rnnzoo.worker", self.work.opener, self.work.argument],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -228,6 +238,11 @@ class _Scheduler:
             self.queue.died_idle(f"(exit code {code}); see {worker.log}.\n{_tail(worker.log)}")
         if len(self.workers) < len(self.queue):
             self._start(worker.slot)
+
+
+def _named_folders(path: str) -> str:
+    """PYTHONPATH without its empty entries: for Python they name the current folder, and nobody means them to."""
+    return os.pathsep.join(folder for folder in path.split(os.pathsep) if folder)
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:

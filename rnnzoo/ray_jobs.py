@@ -6,6 +6,7 @@ files. Every node needs the same rnnzoo installed.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import socket
@@ -15,7 +16,7 @@ from typing import Any
 
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.job_queue import FailedJob, Job, JobQueue, Listener, raise_stop, stop_answer
-from rnnzoo.jobs import Task, Work
+from rnnzoo.jobs import SAFE_PATH, Task, Work
 from rnnzoo.worker import throttled
 
 POLL_SECONDS = 0.3
@@ -147,7 +148,8 @@ class _RayScheduler:
 
     def _start(self) -> None:
         """A worker takes a slot as soon as a node has room for it, now or when nodes join."""
-        worker = self.worker_class.remote(self.work, self.board, {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"})
+        environment = SAFE_PATH | {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        worker = self.worker_class.remote(self.work, self.board, environment)
         self.calls[worker.open.remote()] = worker, None
 
     def _hear(self, call: Any) -> None:
@@ -213,7 +215,9 @@ def _connect(ray: Any, address: str) -> None:
             # Ray itself would try for minutes.
             host, _, port = address.removeprefix("ray://").rpartition(":")
             socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        # Ray's workers look for modules in the folder that is current now, which may be a downloaded zoo.
+        with contextlib.chdir(os.sep):
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except (OSError, ValueError, RuntimeError) as error:
         raise UsageError(f"No Ray cluster answers at {address} ({_last_line(error)}). {hint}") from error
 
