@@ -39,23 +39,21 @@ def rebuild_command(context: click.Context, zoo: Path, model: int, engine: str, 
       rnnzoo rebuild zoos/formal-languages-tiny --model 7
       rnnzoo rebuild zoos/smnist-tiny --model 0 --mnist sample --engine reference
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from rnnzoo.generation.rebuild import rebuild, trained_recipe
+    from rnnzoo.progress_display import ProgressDisplay
 
     steps = trained_recipe(zoo)[1].protocol.steps
-    with Progress(console=Console(stderr=True), transient=True) as display:
-        task = display.add_task(f"training model {model}", total=max(steps, 1))
-        rebuilt = rebuild(zoo, model, engine, images, lambda done, loss: display.update(task, completed=done))
+    with ProgressDisplay(f"training model {model}", transient=True) as display:
+        display.start()
+        rebuilt = rebuild(zoo, model, engine, images, lambda done, loss: display.advance(done, max(steps, 1)))
     _show(rebuilt, zoo, model)
     context.exit(0 if rebuilt.agrees else 1)
 
 
 def _show(rebuilt: Rebuilt, zoo: Path, model: int) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from rnnzoo.display import TerminalConsole, say
     from rnnzoo.generation.rebuild import LAST_JUDGED_STEP, RELATIVE_TOLERANCE
 
     steps = sorted({difference.step for difference in rebuilt.differences})
@@ -63,15 +61,15 @@ def _show(rebuilt: Rebuilt, zoo: Path, model: int) -> None:
     for column in dict.fromkeys(difference.column for difference in rebuilt.differences):
         found = [difference for difference in rebuilt.differences if difference.column == column]
         table.add_row(column, *("identical" if d.identical else f"{d.largest:.1e}" for d in found))
-    Console(width=max(100, 24 + 12 * len(steps))).print(table)
-    click.echo(f"trained by {rebuilt.engine}")
+    TerminalConsole().table(table)
+    say(f"trained by {rebuilt.engine}")
     if rebuilt.identical:
-        click.echo("All columns are identical bit for bit.")
+        say("All columns are identical bit for bit.")
     elif not rebuilt.departures:
-        click.echo("It differs, though engine, device and versions are those that trained the zoo.")
+        say("It differs, though engine, device and versions are those that trained the zoo.")
     else:
         verdict = "agrees" if rebuilt.agrees else "does NOT agree"
-        click.echo(
+        say(
             f"Bits may differ, for {'; '.join(rebuilt.departures)}. Judged are the weights up to step "
             f"{LAST_JUDGED_STEP}, within a distance of {RELATIVE_TOLERANCE} of their norm (before rounding errors have "
             f"grown), and the model's task: the model {verdict}."
@@ -108,15 +106,15 @@ def extend_command(
       rnnzoo extend zoos/formal-languages-paper --models 2000 --gpus 4 --out zoos/larger
     """
     crew = find_crew(gpus, workers, ray, units)
-    from rich.console import Console
-
-    from rnnzoo.generation.extend import extend
+    from rnnzoo.display import say
+    from rnnzoo.generation.extend import extend, folder_of_extension
+    from rnnzoo.generation.plan import progress_log
     from rnnzoo.generation.progress import TerminalReporter
 
     try:
-        with TerminalReporter(Console(stderr=True)) as reporter:
+        with TerminalReporter(progress_log(folder_of_extension(zoo, models, out))) as reporter:
             manifest = extend(zoo, models, out, reporter, images, crew)
     except KeyboardInterrupt:
-        click.echo(f"Stopped; {zoo} is as it was. Give the same command again to go on.", err=True)
+        say(f"Stopped; {zoo} is as it was. Give the same command again to go on.", error=True)
         raise
-    click.echo(f"{out or zoo}: {manifest.recipe['models']} models, {manifest.rows} rows, {manifest.size / 1e6:.1f} MB")
+    say(f"{out or zoo}: {manifest.recipe['models']} models, {manifest.rows} rows, {manifest.size / 1e6:.1f} MB")

@@ -103,35 +103,33 @@ def build_command(
 
 
 def _build(recipe: Any, folder: Path, engine: str, images: str, crew: Any) -> None:
-    from rich.console import Console
-
+    from rnnzoo.display import say
     from rnnzoo.generation.build import build
+    from rnnzoo.generation.plan import progress_log
     from rnnzoo.generation.progress import TerminalReporter
 
-    console = Console(stderr=True)
     try:
-        with TerminalReporter(console) as reporter:
+        with TerminalReporter(progress_log(folder)) as reporter:
             manifest = build(recipe, folder, engine, reporter, images, crew)
     except KeyboardInterrupt:
-        click.echo(f"Stopped. Finished models are kept in {folder}; give the same command again to go on.", err=True)
+        say(f"Stopped. Finished models are kept in {folder}; give the same command again to go on.", error=True)
         raise
     seconds = manifest.provenance.get("seconds", {})
     spent = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
-    click.echo(
-        f"{folder}: {manifest.recipe['models']} models, {manifest.rows} rows, {manifest.size / 1e6:.1f} MB ({spent})"
-    )
+    say(f"{folder}: {manifest.recipe['models']} models, {manifest.rows} rows, {manifest.size / 1e6:.1f} MB ({spent})")
 
 
 def _print_plan(recipe: Any, folder: Path) -> None:
     import json
 
+    from rnnzoo.display import say
     from rnnzoo.schema import columns_of
 
     data = json.loads(recipe.canonical_json)
     size = recipe.rows * sum(column.row_bytes for column in columns_of(data))
-    click.echo(json.dumps(data, indent=2))
-    click.echo(f"recipe hash {recipe.hash}")
-    click.echo(f"would write {recipe.rows} rows, at most {size / 1e6:.1f} MB, to {folder}")
+    say(json.dumps(data, indent=2))
+    say(f"recipe hash {recipe.hash}")
+    say(f"would write {recipe.rows} rows, at most {size / 1e6:.1f} MB, to {folder}")
 
 
 def _image_fields(zoo: str, dataset: str | None, images: str | None) -> dict[str, Any]:

@@ -26,6 +26,7 @@ def import_command(folder: Path, out: Path | None, images: str | None, released_
       rnnzoo import sequential_mnist_tile_4x4_model_2x32 --mnist hub
       rnnzoo import formal_languages_tokens_4_length_42_2x32 --out zoos/original
     """
+    from rnnzoo.display import say
     from rnnzoo.generation.digit_images import load_images
     from rnnzoo.generation.original_import import import_release
     from rnnzoo.generation.tasks import DigitTasks
@@ -34,7 +35,7 @@ def import_command(folder: Path, out: Path | None, images: str | None, released_
     found = None if images is None else load_images(DigitTasks(), images)
     with _progress("importing") as advance:
         manifest = import_release(folder, target, found, advance, released_losses)
-    click.echo(f"{target}: {manifest.zoo}, {manifest.rows} rows, {manifest.size / 1e6:.1f} MB")
+    say(f"{target}: {manifest.zoo}, {manifest.rows} rows, {manifest.size / 1e6:.1f} MB")
 
 
 @click.command("export")
@@ -43,20 +44,20 @@ def import_command(folder: Path, out: Path | None, images: str | None, released_
               help="Folder to write in the original authors' format.")  # fmt: skip
 def export_command(zoo: str, folder: Path) -> None:
     """Write ZOO in the original authors' format, so that code written against their release runs on it."""
+    from rnnzoo.display import say
     from rnnzoo.generation.original_export import export_zoo
     from rnnzoo.zoo import load
 
     rows = load(zoo)
     with _progress("exporting") as advance:
         export_zoo(rows, folder, advance)
-    click.echo(f"{folder}: {rows.manifest.zoo}, {len(rows)} rows")
+    say(f"{folder}: {rows.manifest.zoo}, {len(rows)} rows")
 
 
 @contextmanager
 def _progress(description: str) -> Iterator[Callable[[int, int], None]]:
-    from rich.console import Console
-    from rich.progress import Progress
+    from rnnzoo.progress_display import ProgressDisplay
 
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(description, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    with ProgressDisplay(description, transient=True) as progress:
+        progress.start()
+        yield progress.advance

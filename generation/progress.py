@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol as Interface
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-
-from rnnzoo.display import TerminalDisplay
 from rnnzoo.interruption import raise_if_interrupted
+from rnnzoo.progress_display import ProgressDisplay
 
 
 class Reporter(Interface):
@@ -61,55 +52,43 @@ class SilentReporter:
         """See `Reporter`."""
 
 
-class TerminalReporter(TerminalDisplay):
-    """A progress bar with models, steps, loss and time left."""
+class TerminalReporter(ProgressDisplay):
+    """Models, steps, loss and time left, on standard error and in a log file."""
 
-    def __init__(self, console: Console) -> None:
-        super().__init__(
-            console,
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[models]} models"),
-            MofNCompleteColumn(),
-            TextColumn("model-steps"),
-            TextColumn("{task.fields[loss]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        self._task = self.bars.add_task("preparing", total=None, models="", loss="", visible=False)
+    def __init__(self, log: Path | None = None) -> None:
+        super().__init__("preparing", log=log)
         self._models = self._steps = self._finished = 0
+        self._loss = ""
 
     def begin(self, models: int, finished_models: int, steps: int) -> None:
         """See `Reporter`."""
         self.start()
-        self._models, self._finished, self._steps = models, finished_models, steps
+        self._models, self._finished, self._steps = models, finished_models, max(steps, 1)
         # Time left is estimated from what this run trains, not from what an earlier one left behind.
-        self.bars.reset(self._task, total=models * max(steps, 1), completed=finished_models * max(steps, 1))
-        self.bars.update(self._task, visible=True)
-        self._show("training", "")
+        self.bars.reset(self.chief, total=models * self._steps, completed=finished_models * self._steps)
+        self._show("training", 0)
 
     def training(self, model_steps: int, loss: float) -> None:
         """See `Reporter`."""
         raise_if_interrupted()
-        self.bars.update(self._task, completed=self._finished * max(self._steps, 1) + model_steps)
-        self._show("training", f"loss {loss:.3f}")
+        self._loss = f", loss {loss:.3f}"
+        self._show("training", model_steps)
 
     def unit_finished(self, models: int) -> None:
         """See `Reporter`."""
         raise_if_interrupted()
         self._finished += models
-        self.bars.update(self._task, completed=self._finished * max(self._steps, 1))
-        self._show("training", None)
+        self._show("training", 0)
 
     def phase(self, text: str) -> None:
         """See `Reporter`."""
-        self._show(text, None)
+        self._show(text, 0)
 
-    def _show(self, description: str, loss: str | None) -> None:
-        models = f"{self._finished}/{self._models}"
-        if loss is None:
-            self.bars.update(self._task, description=description, models=models)
-        else:
-            self.bars.update(self._task, description=description, models=models, loss=loss)
+    def _show(self, description: str, model_steps: int) -> None:
+        self.bars.update(
+            self.chief,
+            description=description,
+            completed=self._finished * self._steps + model_steps,
+            unit="model-steps",
+            details=f"{self._finished}/{self._models} models{self._loss}",
+        )

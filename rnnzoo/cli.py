@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
+import traceback
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -62,8 +65,8 @@ def cli() -> None:
 def list_command(folder: Path) -> None:
     """List the zoos that can be built, and those that are here."""
     from rich.table import Table
-    from rich.text import Text
 
+    from rnnzoo.display import TerminalConsole
     from rnnzoo.hub import local_zoos
     from rnnzoo.manifest import read_manifest
 
@@ -75,19 +78,25 @@ def list_command(folder: Path) -> None:
         for scale, recipe in scales.items():
             numbers = (recipe.models, recipe.protocol.steps, len(recipe.snapshots), recipe.rows)
             table.add_row(name, scale, *(f"{number:,}" for number in numbers))
-    console = _console()
-    console.print(table)
+    console = TerminalConsole()
+    console.table(table)
+    damaged = []
     here = Table("folder", "zoo", "models", "rows", "size", "splits", title=f"finished in {folder}")
     for path in local_zoos(folder):
         try:
             manifest = read_manifest(path)
         except RnnzooError as error:
-            here.add_row(path.name, Text(str(error), style="red"))
+            damaged.append(f"{path.name}: {error}")
             continue
         splits = ", ".join(f"{name} {counts['models']}" for name, counts in manifest.splits.items())
         size = f"{manifest.size / 1e6:,.1f} MB"
         here.add_row(path.name, manifest.zoo, f"{manifest.recipe['models']:,}", f"{manifest.rows:,}", size, splits)
-    console.print(here if here.row_count else f"No finished zoos in {folder}.")
+    if here.row_count:
+        console.table(here)
+    elif not damaged:
+        console.line_of_text(f"No finished zoos in {folder}.")
+    for text in damaged:
+        console.line_of_text(text)
 
 
 @cli.command("show")
@@ -99,19 +108,20 @@ def list_command(folder: Path) -> None:
 )
 def show_command(zoo: str, split: str | None, step: int | None, plot: Path | None) -> None:
     """Show what is in ZOO: a folder, the name of one in ./zoos, or a name on the Hub such as rnnzoo/smnist."""
+    from rnnzoo.display import TerminalConsole
     from rnnzoo.summary import cache_text, extremes_text, provenance_text, snapshot_table
     from rnnzoo.zoo import load
 
     rows = load(zoo, split)
     last = rows.at_step(rows.snapshots[-1] if step is None else step)
-    console = _console()
-    console.print(provenance_text(rows), highlight=False, markup=False, soft_wrap=True)
-    console.print(snapshot_table(rows))
-    console.print(extremes_text(last), highlight=False, markup=False, soft_wrap=True)
-    console.print(cache_text(rows), highlight=False, markup=False, soft_wrap=True)
+    console = TerminalConsole()
+    console.line_of_text(provenance_text(rows))
+    console.table(snapshot_table(rows))
+    console.line_of_text(extremes_text(last))
+    console.line_of_text(cache_text(rows))
     if plot is not None:
         _plot(rows, plot)
-        console.print(f"Picture written to {plot}", highlight=False)
+        console.line_of_text(f"Picture written to {plot}")
 
 
 def _plot(rows: Zoo, path: Path) -> None:
@@ -132,11 +142,11 @@ def cache_command(clear: bool) -> None:
 
     folder = cache.cache_folder()
     if folder is None:
-        click.echo(f"There is no cache: {cache.VARIABLE} is {cache.OFF}.")
+        say(f"There is no cache: {cache.VARIABLE} is {cache.OFF}.")
     elif clear:
-        click.echo(f"{cache.clear() / 1e6:,.1f} MB deleted from {folder}.")
+        say(f"{cache.clear() / 1e6:,.1f} MB deleted from {folder}.")
     else:
-        click.echo(f"{folder}: {cache.size_of_columns() / 1e6:,.1f} MB of decoded columns.")
+        say(f"{folder}: {cache.size_of_columns() / 1e6:,.1f} MB of decoded columns.")
 
 
 @cli.command("verify")
@@ -147,57 +157,72 @@ def verify_command(zoo: str, every_trace: bool) -> None:
 
     Exit code 0 if all is well, 1 with the file and field named if not.
     """
-    from rich.progress import Progress
     from rich.text import Text
 
+    from rnnzoo.display import TerminalConsole
     from rnnzoo.hub import resolve
+    from rnnzoo.progress_display import ProgressDisplay
     from rnnzoo.verification import verify
 
     folder = resolve(zoo)
-    console = _console()
+    console = TerminalConsole()
     failures = 0
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("re-running traces", total=None, visible=False)
-
-        def advance(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total, visible=True)
-
-        for check in verify(folder, every_trace, advance):
+    # Bars are drawn below the lines of the same terminal; lines of progress do not belong among them.
+    with ProgressDisplay("checking", console if console.is_terminal else None, transient=True) as progress:
+        progress.start()
+        for check in verify(folder, every_trace, progress.advance):
             mark, style = ("failed", "red") if check.problems else ("ok", "green")
             line = Text.assemble((f"{mark:>6}", style), f"  {check.name}: {check.detail}")
-            console.print(line, soft_wrap=True)
+            console.line_of_text(line)
             for problem in check.problems[:20]:
-                console.print(f"        {problem}", highlight=False, markup=False, soft_wrap=True)
+                console.line_of_text(f"        {problem}")
             if len(check.problems) > 20:
-                console.print(f"        and {len(check.problems) - 20} more")
+                console.line_of_text(f"        and {len(check.problems) - 20} more")
             failures += len(check.problems)
     if failures:
         raise RnnzooError(f"{folder} is not sound: {failures} problem(s), listed above.")
-    console.print(f"{folder} is sound.", highlight=False)
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    return Console()
+    console.line_of_text(f"{folder} is sound.")
 
 
 def main() -> None:
     """Run the command line; errors users can act on are printed without a traceback."""
+    from rnnzoo.display import OutputClosed, abandon_output, escape_unencodable, say
+
     watch_for_interrupts()
+    escape_unencodable()
+    code, complaint = _run()
+    # Where nobody hears it, the exit code alone tells.
+    with suppress(OutputClosed, RnnzooError):
+        if complaint:
+            say(complaint, error=True)
+    abandon_output()
+    sys.exit(code)
+
+
+def _run() -> tuple[int, str]:
+    """The exit code of the command, and what is to be said of its failure."""
+    from rnnzoo.display import OutputClosed, finish_output
+
     try:
         code = cli.main(standalone_mode=False)
+        finish_output()
+    except OutputClosed:
+        return 0, ""
     except click.exceptions.Abort:
-        code = 130
+        return 130, ""
     except click.ClickException as error:
-        error.show()
-        code = error.exit_code
+        told = io.StringIO()
+        error.show(file=told)
+        return error.exit_code, told.getvalue().rstrip()
     except RnnzooError as error:
-        click.echo(f"Error: {error}", err=True)
-        code = error.exit_code
+        return error.exit_code, f"Error: {error}"
+    except MemoryError:
+        return (
+            1,
+            "Error: There is too little memory. Close other programs, or ask for less: fewer --workers, a smaller zoo.",
+        )
     except KeyboardInterrupt:
-        click.echo("Stopped.", err=True)
-        code = 130
-    except BrokenPipeError:
-        code = 0
-    sys.exit(code if isinstance(code, int) else 0)
+        return 130, "Stopped."
+    except Exception:
+        return 1, traceback.format_exc().rstrip()
+    return code if isinstance(code, int) else 0, ""

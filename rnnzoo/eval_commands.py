@@ -75,6 +75,7 @@ def eval_command(
     execute = _executor(workers, gpus, ray)
     from rnnzoo.benchmark import run_benchmark
     from rnnzoo.benchmark_plan import BenchmarkConfig
+    from rnnzoo.display import say
     from rnnzoo.evaluation_progress import EvaluationProgress
 
     config = BenchmarkConfig.of_profile(profile, dict(assignment(text, "emulation.steps=500") for text in assignments))
@@ -82,7 +83,7 @@ def eval_command(
     folder = out or Path("results") / f"{Path(zoo).name}-{profile}"
     asked = properties.split(",") if properties else None
     try:
-        with EvaluationProgress() as progress:
+        with EvaluationProgress(folder / "logs" / "progress.log") as progress:
             outcome = run_benchmark(
                 zoo,
                 folder,
@@ -95,11 +96,11 @@ def eval_command(
                 not no_supervised,
             )
     except KeyboardInterrupt:
-        click.echo(f"Stopped. Finished runs are kept in {folder}; give the same command again to go on.", err=True)
+        say(f"Stopped. Finished runs are kept in {folder}; give the same command again to go on.", error=True)
         raise
-    click.echo(f"{folder}: {outcome.runs} runs, {outcome.new_runs} of them new.")
     if outcome.runs:
         _report(folder)
+    say(f"{folder}: {outcome.runs} runs, {outcome.new_runs} of them new.")
     _raise_failures(outcome)
 
 
@@ -107,21 +108,16 @@ def eval_command(
 @click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
 def report_command(results: Path) -> None:
     """Write report.html and report.md from the runs in the folder RESULTS, and print the emulation table."""
-    from rnnzoo.benchmark import write_runs
-
-    if not write_runs(results):
-        raise UsageError(f"{results} holds no finished runs: `rnnzoo eval` makes them.")
     _report(results)
 
 
 def _report(folder: Path) -> None:
-    from rich.console import Console
-
+    from rnnzoo.display import TerminalConsole, say
     from rnnzoo.report import emulation_table, write_report
 
     page = write_report(folder)
-    Console().print(emulation_table(folder))
-    click.echo(f"Report: {page}")
+    TerminalConsole().table(emulation_table(folder))
+    say(f"Report: {page}")
 
 
 def _raise_failures(outcome: Outcome) -> None:

@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import TaskID
 
-from rnnzoo.display import TerminalDisplay
 from rnnzoo.interruption import raise_if_interrupted
 from rnnzoo.job_queue import Job
+from rnnzoo.progress_display import ProgressDisplay
 
 
-class EvaluationProgress(TerminalDisplay):
-    """Tells the terminal."""
+class EvaluationProgress(ProgressDisplay):
+    """Tells standard error and a log file."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        super().__init__(
-            console or Console(stderr=True),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        self._total = self.bars.add_task("preparing", total=None, unit="")
+    def __init__(self, log: Path | None = None) -> None:
+        super().__init__("preparing", log=log)
         self._steps: dict[str, int] = {}
         self._done: dict[str, int] = {}
         self._shown: dict[str, TaskID] = {}
@@ -45,7 +28,7 @@ class EvaluationProgress(TerminalDisplay):
         if finished_runs:
             self.message(f"Going on: {finished_runs} runs are recorded already.")
         self.start()
-        self.bars.update(self._total, total=sum(steps), unit="updates", completed=0)
+        self.bars.update(self.chief, total=sum(steps), unit="updates", completed=0)
         self._show_total()
 
     def progress(self, job: Job, done: int, value: float) -> None:
@@ -53,8 +36,8 @@ class EvaluationProgress(TerminalDisplay):
         raise_if_interrupted()
         self._done[job.name] = done
         if job.name not in self._shown:
-            self._shown[job.name] = self.bars.add_task(job.name, total=self._steps[job.name], unit="")
-        self.bars.update(self._shown[job.name], completed=done, unit=f"loss {value:.4f}")
+            self._shown[job.name] = self.add_task(job.name, self._steps[job.name])
+        self.bars.update(self._shown[job.name], completed=done, details=f"loss {value:.4f}")
         self._show_total()
 
     def finished(self, job: Job) -> None:
@@ -67,4 +50,4 @@ class EvaluationProgress(TerminalDisplay):
 
     def _show_total(self) -> None:
         description = f"{self._jobs_done}/{len(self._steps)} jobs"
-        self.bars.update(self._total, completed=sum(self._done.values()), description=description)
+        self.bars.update(self.chief, completed=sum(self._done.values()), description=description)
