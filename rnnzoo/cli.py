@@ -139,6 +139,7 @@ def cache_command(clear: bool) -> None:
     RNNZOO_CACHE=off nothing is kept, and traces are decoded each time they are read, which is slow.
     """
     from rnnzoo import cache
+    from rnnzoo.display import say
 
     folder = cache.cache_folder()
     if folder is None:
