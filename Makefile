@@ -76,3 +76,14 @@ wheel: install
 
 clean:
 	rm -rf build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+LOWEST := .venv-lowest
+
+# Tests that touch each dependency, with the lowest versions that pyproject.toml allows. PyTorch's is a CUDA build: 3 GB.
+.PHONY: test-lowest
+test-lowest:
+	test -d $(LOWEST) || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable ".[build,cluster,eval,sample]" \
+		hypothesis pytest psutil pillow
+	$(LOWEST)/bin/python -m pytest tests/test_load_dataset.py tests/test_hub.py tests/test_conditions.py tests/test_zoo.py \
+		tests/test_cli.py tests/test_strict_json.py
