@@ -10,6 +10,7 @@ import dataclasses
 import json
 import shutil
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from rnnzoo.generation.plan import (
     BUILD_FOLDER,
     LOCK_NAME,
     Plan,
+    Unit,
     check_output,
     models_per_unit,
     read_plan,
@@ -49,6 +51,7 @@ def build(
     reporter: Reporter | None = None,
     images: str = "hub",
     crew: Crew | None = None,
+    before: Callable[[Session, int], None] | None = None,
 ) -> Manifest:
     """Build a recipe's zoo into a folder, going on from what an earlier build of it left there.
 
@@ -59,6 +62,7 @@ def build(
         reporter: told of the progress.
         images: smnist only: where its images come from, "hub", "sample" or a folder of IDX files.
         crew: what trains the units, by default this process; see `rnnzoo.generation.crews`.
+        before: called before anything is written, with what is built and how many models are still to be trained.
 
     Raises:
         UsageError: the folder holds something else, the engine cannot be used, or the images are not the recipe's.
@@ -71,6 +75,9 @@ def build(
         return whole_manifest(out)
     crew = crew or ThisProcess()
     session = _plan(recipe, out, engine, reporter, images, crew)
+    missing = sum(len(unit.model_ids) for unit in _missing_units(session))
+    if before and missing:
+        before(session, missing)
     with locked(out / LOCK_NAME, out, "build"):
         if check_output(out, recipe) != "built":
             session.plan.write(out)
@@ -107,7 +114,7 @@ def _build_locked(session: Session, reporter: Reporter, crew: Crew) -> None:
     started = time.perf_counter()
     recipe, out, units = session.plan.recipe, session.out, session.plan.units
     remove_partial_files(out)
-    todo = [unit for unit in units if finished_unit(out, unit) is None]
+    todo = _missing_units(session)
     missing = sum(unit.stop - unit.start for unit in todo)
     _check_space(out, recipe, missing)
     if missing < recipe.models:
@@ -137,6 +144,10 @@ def _build_locked(session: Session, reporter: Reporter, crew: Crew) -> None:
     manifest = dataclasses.replace(manifest, provenance=provenance)
     write_card(out, manifest)
     manifest.write(out)
+
+
+def _missing_units(session: Session) -> list[Unit]:
+    return [unit for unit in session.plan.units if finished_unit(session.out, unit) is None]
 
 
 def _stored_tasks(recipe: Recipe, sources: list[UnitSource]) -> np.ndarray:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +46,10 @@ def _steps(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--engine", default="auto", show_default=True,
               help="What trains: auto (the fastest here), cuda, numba, reference.")  # fmt: skip
 @crew_options
-@click.option("--dry-run", is_flag=True, help="Print the recipe and what would be written, and stop.")
+@click.option("--yes", is_flag=True, help="Begin even if it takes more than an hour, without asking.")
+@click.option(
+    "--dry-run", is_flag=True, help="Print the recipe, what would be written and how long that takes, and stop."
+)
 def build_command(
     zoo: str,
     scale: str,
@@ -63,12 +69,13 @@ def build_command(
     workers: int | None,
     ray: str | None,
     units: str | None,
+    yes: bool,
     dry_run: bool,
 ) -> None:
     """Train a zoo and write it as shards that `datasets` loads.
 
-    ZOO is a recipe (see `rnnzoo list`). A build that was stopped goes on where it was when the same command is
-    given again.
+    ZOO is a recipe (see `rnnzoo list`). Before it begins, a build says how long it will take on this machine. A build
+    that was stopped goes on where it was when the same command is given again.
 
     \b
     Examples:
@@ -92,25 +99,34 @@ def build_command(
     fields = {name: value for name, value in options.items() if value is not None}
     fields |= dict(assignment(text, "tasks.largest_n=7") for text in assignments)
     recipe = find_recipe(zoo, scale)
-    recipe = recipe.override(_image_fields(recipe.zoo, dataset, images) | fields)
+    fields = _image_fields(recipe.zoo, dataset, images) | fields
+    recipe = recipe.override(fields)
     folder = out or Path("zoos") / f"{recipe.zoo}-{scale}"
-    if dry_run:
-        _print_plan(recipe, folder)
-        return
     if gpus is not None and engine == "auto":
         engine = "cuda"
-    _build(recipe, folder, engine, images or "hub", find_crew(gpus, workers, ray, units))
+    crew = partial(find_crew, gpus, workers, ray, units)
+    smaller = partial(_smaller_recipes, recipe.zoo, scale, fields)
+    if dry_run:
+        _print_plan(recipe, folder, engine, crew, smaller)
+    else:
+        _build(recipe, folder, engine, images or "hub", crew(), smaller, yes)
 
 
-def _build(recipe: Any, folder: Path, engine: str, images: str, crew: Any) -> None:
+def _build(
+    recipe: Any, folder: Path, engine: str, images: str, crew: Any, smaller: Callable[[], Any], yes: bool
+) -> None:
     from rnnzoo.display import say
     from rnnzoo.generation.build import build
+    from rnnzoo.generation.build_estimate import ask_about, estimate_build
     from rnnzoo.generation.plan import progress_log
     from rnnzoo.generation.progress import TerminalReporter
 
+    def before(session: Any, models: int) -> None:
+        ask_about(estimate_build(session, crew, models, smaller()), reporter.message, yes)
+
     try:
         with TerminalReporter(progress_log(folder)) as reporter:
-            manifest = build(recipe, folder, engine, reporter, images, crew)
+            manifest = build(recipe, folder, engine, reporter, images, crew, before)
     except KeyboardInterrupt:
         say(f"Stopped. Finished models are kept in {folder}; give the same command again to go on.", error=True)
         raise
@@ -119,17 +135,33 @@ def _build(recipe: Any, folder: Path, engine: str, images: str, crew: Any) -> No
     say(f"{folder}: {manifest.recipe['models']} models, {manifest.rows} rows, {manifest.size / 1e6:.1f} MB ({spent})")
 
 
-def _print_plan(recipe: Any, folder: Path) -> None:
+def _print_plan(recipe: Any, folder: Path, engine: str, crew: Callable[[], Any], smaller: Callable[[], Any]) -> None:
     import json
 
     from rnnzoo.display import say
-    from rnnzoo.schema import columns_of
+    from rnnzoo.generation.build_estimate import estimate_build, largest_size, session_on_made_up_data
 
-    data = json.loads(recipe.canonical_json)
-    size = recipe.rows * sum(column.row_bytes for column in columns_of(data))
-    say(json.dumps(data, indent=2))
+    say(json.dumps(json.loads(recipe.canonical_json), indent=2))
     say(f"recipe hash {recipe.hash}")
-    say(f"would write {recipe.rows} rows, at most {size / 1e6:.1f} MB, to {folder}")
+    say(f"would write {recipe.rows} rows, at most {largest_size(recipe) / 1e6:.1f} MB, to {folder}")
+    try:
+        session = session_on_made_up_data(recipe, folder, engine)
+        estimate = estimate_build(session, crew(), recipe.models, smaller())
+    except UsageError as error:
+        say(f"no time estimate: {error}")
+    else:
+        say("\n".join(estimate.lines))
+
+
+def _smaller_recipes(zoo: str, scale: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """The recipes of smaller scales with the same fields replaced, largest first; not those that cannot have them."""
+    from rnnzoo.generation.published_recipes import find_recipe
+
+    found = {}
+    for smaller in reversed(SCALES[: SCALES.index(scale)]):
+        with suppress(UsageError):
+            found[smaller] = find_recipe(zoo, smaller).override(fields)
+    return found
 
 
 def _image_fields(zoo: str, dataset: str | None, images: str | None) -> dict[str, Any]:

@@ -23,9 +23,15 @@ class Crew(Interface):
 
     Attributes:
         is_here: it trains on this machine, so the engine must be usable here.
+        processes: how many units it trains at a time; None where a cluster decides.
     """
 
     is_here: bool
+
+    @property
+    def processes(self) -> int | None:
+        """See above."""
+        ...
 
     def train(self, session: Session, units: Sequence[Unit], reporter: Reporter) -> list[FailedJob]:
         """Train all units into the session's folder, returning those that failed for good."""
@@ -48,6 +54,8 @@ class _Here:
 class ThisProcess(_Here):
     """One unit after the other, here."""
 
+    processes = 1
+
     def train(self, session: Session, units: Sequence[Unit], reporter: Reporter) -> list[FailedJob]:
         """See `Crew`."""
         for unit in units:
@@ -61,6 +69,7 @@ class WorkerProcesses(_Here):
 
     def __init__(self, environments: Sequence[Mapping[str, str]]) -> None:
         self.environments = environments
+        self.processes = len(environments)
 
     def train(self, session: Session, units: Sequence[Unit], reporter: Reporter) -> list[FailedJob]:
         """See `Crew`."""
@@ -83,6 +92,7 @@ class RayCluster:
     workers: int | None = None
     units: str | None = None
     is_here = False
+    processes = None
 
     def train(self, session: Session, units: Sequence[Unit], reporter: Reporter) -> list[FailedJob]:
         """See `Crew`.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rnnzoo.digits import SIDE, pixel_values, to_tiles
+from rnnzoo.digits import CLASSES, SIDE, pixel_values, to_tiles
 from rnnzoo.generation.digit_images import DigitImages, load_images
 from rnnzoo.generation.engines import Engine, Snapshot
 from rnnzoo.generation.population import Population, TileExamples
@@ -46,6 +46,16 @@ def load_digits(recipe: Recipe, source: str) -> DigitData:
     """The images of a recipe, read and split; see `load_images` for `source` and errors."""
     images = load_images(recipe.digit_tasks, source)
     return DigitData(images, *split_images(len(images.labels), recipe.digit_tasks.evaluation_share))
+
+
+def made_up_digits(recipe: Recipe) -> DigitData:
+    """As many images as the recipe's, of noise where digits are and background around it."""
+    numbers = np.random.default_rng(0)
+    images = np.zeros((5000 if recipe.digit_tasks.images == "sample" else 60_000, SIDE, SIDE), np.uint8)
+    images[:, 4:-4, 4:-4] = numbers.integers(0, 256, (len(images), SIDE - 8, SIDE - 8), np.uint8)
+    labels = numbers.integers(0, CLASSES, len(images), np.uint8)
+    source = DigitImages(images.reshape(len(images), -1), labels, "made up")
+    return DigitData(source, *split_images(len(images), recipe.digit_tasks.evaluation_share))
 
 
 def split_images(count: int, evaluation_share: float) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -109,6 +119,11 @@ def trace_images(recipe: Recipe, model_ids: ArrayLike, step: int, training: NDAr
     return training[integers_below(words, len(training))]
 
 
+def evaluated_images(recipe: Recipe, data: DigitData) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The images of the training and of the evaluation part on which every snapshot is evaluated."""
+    return data.training[: recipe.rollouts.evaluated], data.evaluation[: recipe.rollouts.evaluated]
+
+
 def digit_rows(
     recipe: Recipe,
     engine: Engine,
@@ -124,7 +139,7 @@ def digit_rows(
     examples, recorded = population.examples, recipe.rollouts.recorded
     assert isinstance(examples, TileExamples)
     traced = trace_images(recipe, population.model_ids, snapshot.step, data.training)
-    measured = [part[: recipe.rollouts.evaluated] for part in (data.training, data.evaluation)]
+    measured = evaluated_images(recipe, data)
     shared = np.broadcast_to(np.concatenate(measured), (len(population), sum(map(len, measured))))
     loss, prediction, log_probs = engine.classify(
         population, snapshot, np.concatenate([traced, shared], axis=1), recorded

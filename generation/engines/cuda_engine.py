@@ -29,6 +29,7 @@ class CudaEngine:
     """
 
     name = "cuda"
+    threads = None
 
     def __init__(self, precision: str = "tf32x3", device: str = "cuda", options: KernelOptions | None = None) -> None:
         if importlib.util.find_spec("triton") is None:

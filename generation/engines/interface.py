@@ -34,6 +34,11 @@ class Engine(Interface):
 
     name: str
 
+    @property
+    def threads(self) -> int | None:
+        """How many models it trains at a time, each on a core; None where a GPU trains all at once."""
+        ...
+
     def describe_device(self) -> str:
         """The hardware this engine runs on, for the manifest."""
         ...

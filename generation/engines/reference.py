@@ -25,6 +25,7 @@ class ReferenceEngine:
     """PyTorch on one CPU thread, one model after the other."""
 
     name = "reference"
+    threads = 1
 
     def describe_device(self) -> str:
         """The processor's name."""

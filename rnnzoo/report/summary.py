@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rnnzoo.durations import duration
 from rnnzoo.report.style import label
 from rnnzoo.report.tables import MODES, interval_text
 from rnnzoo.results import RAILS, Estimate, Results, over_seeds
@@ -48,7 +49,7 @@ def describe_runs(results: Results) -> str:
     return (
         f"{counted}, {'seeds' if len(results.seeds) > 1 else 'seed'} {seeds}, on the {results.kind} zoo {folder} "
         f"({about_zoo}), profile {profiles}. {_count(len(results.runs), 'run')} on {devices}; "
-        f"{_duration(seconds)} of computing in all, counted run by run."
+        f"{duration(seconds)} of computing in all, counted run by run."
     )
 
 
@@ -196,10 +197,3 @@ def _sequence(values: Iterable[Any]) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes < 1:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
