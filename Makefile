@@ -7,12 +7,14 @@ BIN := $(VENV)/bin
 EVAL_ZOO ?= zoos/formal-languages-quick
 EVAL_RESULTS ?= results/formal-languages-quick
 
+LOWEST := .venv-lowest
+
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 PROCESSOR_TESTS := captured_training downstream edge_kernels emulation encoders fused_layers inference_kernels \
 	interrogation network numba_engine numba_kernels prober products rebuild recurrence reference_engine symmetry \
 	telling_probes verification
 
-.PHONY: help install demo eval test test-fast test-processors check wheel clean
+.PHONY: help install demo eval test test-fast test-processors test-lowest check wheel clean
 
 help:
 	@echo "make demo     build two tiny zoos, verify them, load them with datasets, draw them (a few minutes)"
@@ -20,6 +22,7 @@ help:
 	@echo "make test     run all tests, two at a time"
 	@echo "make test-fast  those that protect most, in a minute and a half"
 	@echo "make test-processors  those that depend on the processor, as on other processors"
+	@echo "make test-lowest  those that touch the packages we need, with their lowest versions (6 GB)"
 	@echo "make check    ruff and mypy"
 	@echo "make install  create $(VENV) with rnnzoo and its tools in it"
 	@echo "make wheel    build a wheel into dist/"
@@ -63,6 +66,14 @@ test-processors: install
 		echo "$$setting" && env $$setting $(BIN)/python -m pytest $(PROCESSOR_TESTS:%=tests/test_%.py) || exit 1; \
 	done
 
+# Tests that touch each dependency, with the lowest versions that pyproject.toml allows. PyTorch's is a CUDA build: 3 GB.
+test-lowest:
+	test -d $(LOWEST) || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable ".[build,cluster,eval,sample]" \
+		hypothesis pytest psutil pillow
+	$(LOWEST)/bin/python -m pytest tests/test_load_dataset.py tests/test_hub.py tests/test_conditions.py tests/test_zoo.py \
+		tests/test_cli.py tests/test_strict_json.py tests/test_display.py
+
 # mypy sees the packages where they are imported from: generation/ is rnnzoo.generation.
 check: install
 	$(BIN)/ruff check .
@@ -76,14 +87,3 @@ wheel: install
 
 clean:
 	rm -rf build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-
-LOWEST := .venv-lowest
-
-# Tests that touch each dependency, with the lowest versions that pyproject.toml allows. PyTorch's is a CUDA build: 3 GB.
-.PHONY: test-lowest
-test-lowest:
-	test -d $(LOWEST) || $(PYTHON) -m venv $(LOWEST)
-	$(LOWEST)/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable ".[build,cluster,eval,sample]" \
-		hypothesis pytest psutil pillow
-	$(LOWEST)/bin/python -m pytest tests/test_load_dataset.py tests/test_hub.py tests/test_conditions.py tests/test_zoo.py \
-		tests/test_cli.py tests/test_strict_json.py
