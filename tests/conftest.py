@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from interrupted_builds import contents
 from shared_work import compiled_once, made_once, shared_folder
 
@@ -20,6 +21,10 @@ from rnnzoo.generation.published_recipes import find_recipe
 from rnnzoo.generation.recipes import Recipe
 from rnnzoo.generation.tasks import digit_images
 from rnnzoo.zoo import Zoo, load
+
+# How long an example takes says something of the machine's load.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 if "OMP_NUM_THREADS" not in os.environ:
     torch.set_num_threads(1)
