@@ -19,12 +19,16 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 from large_zoo_table import LARGE_ZOO  # noqa: E402
 from scaling_table import SCALING  # noqa: E402
 from schedule_simulation import simulate  # noqa: E402
+from zoo_scales_table import ZOO_SCALES  # noqa: E402
 
 
-@pytest.mark.parametrize(("block", "page"), [(LARGE_ZOO, "performance.md"), (SCALING, "clusters.md")])
+@pytest.mark.parametrize(
+    ("block", "page"),
+    [(LARGE_ZOO, "docs/performance.md"), (SCALING, "docs/clusters.md"), (ZOO_SCALES, "README.md")],
+)
 def test_the_pages_are_made_from_their_json(block, page: str, tmp_path: Path) -> None:
-    text = (ROOT / "docs" / page).read_text()
-    copy = tmp_path / page
+    text = (ROOT / page).read_text()
+    copy = tmp_path / "page.md"
     copy.write_text(text)
     block.rewrite(copy, ROOT / "benchmarks" / "results")
     assert copy.read_text() == text
