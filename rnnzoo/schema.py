@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ class Column:
     low: float | None = None
     high: float | None = None
 
-    @property
+    @cached_property
     def row_bytes(self) -> int:
         """Bytes of one row's value, uncompressed."""
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize

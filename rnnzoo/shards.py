@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,23 @@ LARGE_ROW = 1024
 MOST_OPEN_FILES = 4096
 
 
+@dataclass(frozen=True)
+class Part:
+    """Rows that one shard holds.
+
+    Attributes:
+        shard: its number.
+        rows: row numbers in it.
+        at: the places of these rows among all that are asked for.
+        together: they follow each other.
+    """
+
+    shard: int
+    rows: NDArray[np.integer]
+    at: slice | NDArray[np.integer]
+    together: bool
+
+
 class ShardReader:
     """The rows of a zoo's shards, numbered through all files in manifest order.
 
@@ -33,6 +52,7 @@ class ShardReader:
         self.files = manifest.files
         self.columns = {column.name: column for column in manifest.columns}
         self.starts = np.cumsum([0, *(file.rows for file in self.files)])
+        self._starts = self.starts.tolist()
         self._forget()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -47,24 +67,36 @@ class ShardReader:
         """Rows in all shards."""
         return int(self.starts[-1])
 
-    def read(self, name: str, rows: NDArray[np.integer]) -> NDArray[Any]:
-        """A column's values at the given row numbers, in their order: [len(rows), *shape].
+    def locate(self, rows: NDArray[np.integer]) -> list[Part]:
+        """Which shards hold rows, and where: the same for every column."""
+        if len(rows) == 1:
+            shard = bisect_right(self._starts, rows[0]) - 1
+            return [Part(shard, rows - self._starts[shard], slice(None), together=True)]
+        shard_of = np.searchsorted(self.starts, rows, side="right") - 1
+        shards = np.unique(shard_of).tolist()
+        parts = []
+        for shard in shards:
+            at = slice(None) if len(shards) == 1 else np.flatnonzero(shard_of == shard)
+            within = rows[at] - self._starts[shard]
+            parts.append(Part(shard, within, at, together=bool((np.diff(within) == 1).all())))
+        return parts
+
+    def read(self, name: str, parts: Sequence[Part], rows: int) -> NDArray[Any]:
+        """A column's values in rows that were located, in their order: [rows, *shape].
+
+        Args:
+            name: the column.
+            parts: see `locate`.
+            rows: how many they are.
 
         Raises:
             RnnzooError: a shard is missing or not what the manifest lists.
         """
         column = self.columns[name]
-        values = np.empty((len(rows), *column.shape), dtype=column.dtype)
-        target = values.reshape(-1).view(np.uint8).reshape(len(rows), column.row_bytes)
-        shard_of = np.searchsorted(self.starts, rows, side="right") - 1
-        shards = np.unique(shard_of)
-        for shard in shards.tolist():
-            source = self._shard(shard).column(column)
-            if len(shards) == 1:
-                _copy(source, rows - self.starts[shard], target)
-            else:
-                at = np.flatnonzero(shard_of == shard)
-                _copy(source, rows[at] - self.starts[shard], target, at)
+        values = np.empty((rows, *column.shape), dtype=column.dtype)
+        target = values.reshape(-1).view(np.uint8).reshape(rows, column.row_bytes)
+        for part in parts:
+            _copy(self._shard(part.shard).column(column), part, target)
         return values
 
     def _forget(self) -> None:
@@ -95,22 +127,17 @@ def split_rows(files: Sequence[ShardFile], split: str) -> NDArray[np.int64]:
     return np.flatnonzero(labels == split)
 
 
-def _copy(
-    source: NDArray[np.uint8] | ColumnInPlace,
-    rows: NDArray[np.integer],
-    target: NDArray[np.uint8],
-    at: NDArray[np.integer] | None = None,
-) -> None:
-    """Copy rows of a column to the rows `at` of a target, by default to all of it in order."""
-    if not len(rows):
-        return
-    first, together = int(rows[0]), bool((np.diff(rows) == 1).all())
-    if isinstance(source, np.ndarray) and not together and source.shape[1] >= LARGE_ROW:
-        for place, row in zip(range(len(rows)) if at is None else at.tolist(), rows.tolist(), strict=True):
+def _copy(source: NDArray[np.uint8] | ColumnInPlace, part: Part, target: NDArray[np.uint8]) -> None:
+    """Copy rows of a column, as bytes, to where a part says."""
+    if part.together:
+        first = int(part.rows[0])
+        target[part.at] = source[first : first + len(part.rows)]
+    elif isinstance(source, np.ndarray) and source.shape[1] >= LARGE_ROW:
+        places = range(len(part.rows)) if isinstance(part.at, slice) else part.at.tolist()
+        for place, row in zip(places, part.rows.tolist(), strict=True):
             target[place] = source[row]
-        return
-    found = source[first : first + len(rows)] if together else source[rows]
-    target[slice(None) if at is None else at] = found
+    else:
+        target[part.at] = source[part.rows]
 
 
 def _most_open_files() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -16,7 +17,7 @@ from rnnzoo.errors import UsageError
 from rnnzoo.manifest import Manifest, read_manifest
 from rnnzoo.network import Network
 from rnnzoo.schema import SPLITS, Column
-from rnnzoo.shards import ShardReader, split_rows
+from rnnzoo.shards import Part, ShardReader, split_rows
 
 if TYPE_CHECKING:
     import torch
@@ -105,9 +106,10 @@ class Zoo:
         """
         column = self._column(name)
         if column.shape:
-            return self._reader.read(name, self._rows)
+            return self._reader.read(name, self._parts, len(self))
         if name not in self._numbers:
-            self._numbers[name] = self._reader.read(name, np.arange(self._reader.rows))
+            every = np.arange(self._reader.rows)
+            self._numbers[name] = self._reader.read(name, self._reader.locate(every), len(every))
         return self._numbers[name][self._rows]
 
     def split(self, name: str) -> Zoo:
@@ -229,12 +231,16 @@ class Zoo:
         return index
 
     def _column(self, name: str) -> Column:
-        for column in self.columns:
-            if column.name == name:
-                return column
+        if name in self._reader.columns:
+            return self._reader.columns[name]
         raise UsageError(
             f"{self.folder} has no column {name!r}: it has {', '.join(column.name for column in self.columns)}."
         )
+
+    @cached_property
+    def _parts(self) -> list[Part]:
+        """Where these rows lie, found once for all columns."""
+        return self._reader.locate(self._rows)
 
     def _select(self, rows: NDArray[np.int64]) -> Zoo:
         return Zoo(self.folder, self.manifest, rows, self._reader, self._numbers)

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from large_zoo_table import LARGE_ZOO  # noqa: E402
+from loading_table import LOADING  # noqa: E402
 from scaling_table import SCALING  # noqa: E402
 from schedule_simulation import simulate  # noqa: E402
 from zoo_scales_table import ZOO_SCALES  # noqa: E402
@@ -24,7 +25,12 @@ from zoo_scales_table import ZOO_SCALES  # noqa: E402
 
 @pytest.mark.parametrize(
     ("block", "page"),
-    [(LARGE_ZOO, "docs/performance.md"), (SCALING, "docs/clusters.md"), (ZOO_SCALES, "README.md")],
+    [
+        (LARGE_ZOO, "docs/performance.md"),
+        (LOADING, "docs/performance.md"),
+        (SCALING, "docs/clusters.md"),
+        (ZOO_SCALES, "README.md"),
+    ],
 )
 def test_the_pages_are_made_from_their_json(block, page: str, tmp_path: Path) -> None:
     text = (ROOT / page).read_text()

@@ -7,7 +7,8 @@ import random
 import resource
 import signal
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -25,7 +26,7 @@ from rnnzoo.shard_layout import ShardPlan
 from rnnzoo.zoo import load
 
 Change = Callable[[h5py.File], None]
-MEMORY = 4 * 2**30
+MEMORY = 2**30
 
 
 def replace(name: str, **options) -> Change:
@@ -232,7 +233,7 @@ def test_bytes_changed_with_care_never_crash_or_hang(built_folder: Path, tmp_pat
 
 def _read_all(path: Path, plan: ShardPlan) -> int:
     os.environ["RNNZOO_CACHE"] = "off"
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    limit_memory()
     signal.alarm(20)
     try:
         shard = MappedShard(path, plan, path.stat().st_size, None)
@@ -255,13 +256,18 @@ def in_child(action: Callable[[], int]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-class bounded_memory:  # noqa: N801 - reads as the statement it is
-    """A block in which this process may not take more than `MEMORY` beyond what it has."""
+def limit_memory() -> None:
+    """From now on this process may take so much more memory than it has, and no more."""
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
-    def __enter__(self) -> None:
-        self.before = resource.getrlimit(resource.RLIMIT_AS)
-        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY // 4, self.before[1]))
 
-    def __exit__(self, *error: object) -> None:
-        resource.setrlimit(resource.RLIMIT_AS, self.before)
+@contextmanager
+def bounded_memory() -> Iterator[None]:
+    """A block in which memory is limited."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    limit_memory()
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)

@@ -1,0 +1,256 @@
+"""How fast a zoo is read, beside the other ways to read it: rows a second, in one run; and whether damage is noticed.
+
+    python benchmarks/loading.py              write benchmarks/results/loading-<machine>.json, and print the table
+    python benchmarks/loading.py --document   render the results into docs/performance.md and stop
+
+The zoo has the shape of that of `make eval`, with random weights and traces, and goes through the real shard writer.
+All files are in the page cache. Ways take turns; medians of the turns are compared.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import click
+import h5py
+import numpy as np
+import torch
+from datasets import disable_progress_bars, load_dataset
+from loading_table import LOADING, render
+from torch.utils.data import DataLoader, Dataset
+
+from rnnzoo.cards import write_card
+from rnnzoo.environment import processor_name
+from rnnzoo.errors import RnnzooError
+from rnnzoo.generation.published_recipes import find_recipe
+from rnnzoo.generation.recipes import Recipe
+from rnnzoo.generation.shard_writer import pack_zoo
+from rnnzoo.generation.splits import offsets_entropy
+from rnnzoo.zoo import Zoo, load
+
+RESULTS = Path(__file__).parent / "results"
+DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
+MODELS, BATCH, FLIPS = 320, 64, 600
+Ways = dict[str, Callable[[], int]]
+"""Ways to do one thing; each returns how many rows it read."""
+
+
+def write_zoo(folder: Path, models: int) -> None:
+    """A zoo of random weights and traces."""
+    fields = {"models": models, "rollouts.evaluated": 200, "rollouts.recorded": 40}
+    recipe = find_recipe("formal-languages", "small").override(fields)
+    tasks = np.random.default_rng(0).integers(-3, 3, (models, 3)).astype(np.int8)
+    packed = pack_zoo(folder, recipe, tasks, offsets_entropy, partial(fill, recipe, tasks))
+    manifest = dataclasses.replace(packed, provenance={"source": "made of random numbers"})
+    manifest.write(folder)
+    write_card(folder, manifest)
+
+
+def fill(recipe: Recipe, tasks: np.ndarray, file: h5py.File, models: np.ndarray) -> None:
+    """Rows of models with random numbers in every column."""
+    numbers, snapshots = np.random.default_rng(int(models[0])), len(recipe.snapshots)
+    file["model_id"][...] = np.repeat(models, snapshots)
+    file["step"][...] = np.tile(recipe.snapshots, len(models))
+    file["task"][...] = np.repeat(tasks[models], snapshots, axis=0)
+    file["diverged"][...] = False
+    file["weights"][...] = numbers.standard_normal(file["weights"].shape, dtype=np.float32)
+    for name in ("accuracy", "accuracy_counts", "finished", "train_loss"):
+        file[name][...] = numbers.random(len(models) * snapshots, dtype=np.float32)
+    tokens = np.sort(numbers.integers(0, 6, file["sequences"].shape, dtype=np.uint8), axis=-1)
+    file["sequences"][...] = tokens
+    # As of trained networks: some distinct answers, each many times.
+    answers = np.log(numbers.dirichlet(np.ones(6), 200)).astype(np.float16)
+    file["log_probs"][...] = answers[numbers.integers(0, 200, file["log_probs"].shape[:-1])]
+
+
+def batches(dataset: object, columns: list[str]) -> int:
+    """One shuffled epoch of a dataset through PyTorch's DataLoader."""
+    rows = 0
+    for batch in DataLoader(dataset, batch_size=BATCH, shuffle=True):
+        rows += len(batch[columns[0]])
+    return rows
+
+
+def mapped_batches(path: Path) -> int:
+    """Shuffled batches of a .npy file of weights, mapped into memory, as tensors."""
+    weights = np.load(path, mmap_mode="r")
+    order = np.random.default_rng(0).permutation(len(weights))
+    for start in range(0, len(order), BATCH):
+        torch.from_numpy(np.asarray(weights[order[start : start + BATCH]]))
+    return len(order)
+
+
+class MappedDataset(Dataset):
+    """Rows of a .npy file of weights, mapped into memory, one by one."""
+
+    def __init__(self, path: Path) -> None:
+        self.weights = np.load(path, mmap_mode="r")
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return {"weights": torch.from_numpy(self.weights[index].copy())}
+
+
+def hdf5_rows(folder: Path, order: np.ndarray) -> int:
+    """Whole rows one by one by h5py with files and datasets held open."""
+    columns, places = [], []
+    for path in sorted((folder / "data").glob("train-*.h5")):
+        file = h5py.File(path)
+        columns.append({name: file[name] for name in file})
+        places += [(len(columns) - 1, row) for row in range(len(file["step"]))]
+    for number in order.tolist():
+        shard, row = places[number]
+        for dataset in columns[shard].values():
+            dataset[row]
+    return len(order)
+
+
+def single_rows(zoo: Zoo, order: np.ndarray) -> int:
+    """Whole rows one by one."""
+    dataset = zoo.torch_dataset()
+    for row in order.tolist():
+        dict(dataset[row])
+    return len(order)
+
+
+def format_rows(dataset: object, order: np.ndarray) -> int:
+    """Whole rows one by one of a formatted dataset."""
+    for row in order.tolist():
+        dataset[row]
+    return len(order)
+
+
+def reading(folder: Path) -> dict[str, Ways]:
+    """What is compared: the first way is what the others are held against."""
+    zoo = load(folder, "train")
+    names = [column.name for column in zoo.columns]
+    np.save(folder.parent / "weights.npy", zoo["weights"])
+    with_datasets = load_dataset(str(folder), split="train", cache_dir=str(folder.parent / "datasets"))
+    only_weights = load_dataset(str(folder), "weights", split="train", cache_dir=str(folder.parent / "datasets"))
+    mapped = MappedDataset(folder.parent / "weights.npy")
+    order = np.random.default_rng(0).permutation(len(zoo))
+    return {
+        f"shuffled batches of {BATCH}, all columns": {
+            "load_dataset, torch format": lambda: batches(with_datasets.with_format("torch"), names),
+            "rnnzoo, DataLoader": lambda: batches(zoo.torch_dataset(), names),
+        },
+        f"shuffled batches of {BATCH}, weights": {
+            "NumPy memory map of one .npy, plain loop": lambda: mapped_batches(folder.parent / "weights.npy"),
+            "the same as a Dataset, DataLoader": lambda: batches(mapped, ["weights"]),
+            "load_dataset, torch format": lambda: batches(only_weights.with_format("torch"), ["weights"]),
+            "rnnzoo, DataLoader": lambda: batches(zoo.torch_dataset(["weights"]), ["weights"]),
+        },
+        "whole rows one by one, shuffled": {
+            "h5py, held handles": lambda: hdf5_rows(folder, order[:200]),
+            "load_dataset, numpy format": lambda: format_rows(with_datasets.with_format("numpy"), order[:300]),
+            "rnnzoo": lambda: single_rows(zoo, order),
+        },
+    }
+
+
+def rates(ways: Ways, turns: int) -> dict[str, float]:
+    """Rows a second of each way, the median of turns taken one after the other; the first round is not counted."""
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(turns + 1):
+        for name, way in ways.items():
+            started = time.perf_counter()
+            rows = way()
+            if turn:
+                found[name].append(rows / (time.perf_counter() - started))
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
+def first_open(folder: Path) -> dict[str, float]:
+    """Reading one row of every trace where nothing was read before, and again in another process."""
+    code = (
+        "import sys, time, rnnzoo\n"
+        f"zoo = rnnzoo.load({str(folder)!r})\n"
+        "traces = [c for c in zoo.columns if c.trace]\n"
+        "import h5py, rnnzoo.mapped_shard\n"
+        "rows = range(0, len(zoo), 50)\n"
+        "started = time.perf_counter()\n"
+        "for c in traces: zoo[list(rows)][c.name]\n"
+        "print(time.perf_counter() - started, sum(c.row_bytes for c in traces) * len(zoo) / 1e6)\n"
+    )
+    with tempfile.TemporaryDirectory(prefix="rnnzoo-cache-") as cache:
+        times = []
+        for _ in range(2):
+            environment = {**os.environ, "RNNZOO_CACHE": cache}
+            told = subprocess.run(
+                [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+            )
+            times.append([float(word) for word in told.stdout.split()])
+    return {"megabytes": times[0][1], "seconds": times[0][0], "seconds_again": times[1][0]}
+
+
+def flips(folder: Path) -> dict[str, int]:
+    """What `load` makes of a flipped bit anywhere in a shard, whatever column is read."""
+    zoo = load(folder)
+    path = folder / zoo.manifest.files[0].path
+    expected = {column.name: zoo[:200][column.name].tobytes() for column in zoo.columns}
+    whole, generator = path.read_bytes(), random.Random(0)
+    found = {"tried": FLIPS, "refused": 0, "silent": 0}
+    for _ in range(FLIPS):
+        position, bit = generator.randrange(len(whole)), generator.randrange(8)
+        with open(path, "rb+") as file:
+            file.seek(position)
+            file.write(bytes([whole[position] ^ (1 << bit)]))
+        try:
+            again = load(folder)[:200]
+            found["silent"] += any(again[name].tobytes() != values for name, values in expected.items())
+        except RnnzooError:
+            found["refused"] += 1
+        with open(path, "rb+") as file:
+            file.seek(position)
+            file.write(whole[position : position + 1])
+    return found
+
+
+@click.command()
+@click.option("--models", default=MODELS, show_default=True)
+@click.option("--turns", default=5, show_default=True)
+@click.option("--document", is_flag=True, help="Render the results into docs/performance.md and stop.")
+def main(models: int, turns: int, document: bool) -> None:
+    """Measure, write benchmarks/results/loading-<machine>.json, print the table."""
+    if document:
+        LOADING.rewrite(DOCUMENT, RESULTS)
+        return
+    disable_progress_bars()
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory(prefix="rnnzoo-loading-") as temporary:
+        os.environ["RNNZOO_CACHE"] = str(Path(temporary) / "cache")
+        folder = Path(temporary) / "zoo"
+        write_zoo(folder, models)
+        zoo = load(folder)
+        result = {
+            "machine": processor_name(),
+            "rows": len(zoo),
+            "files": len(zoo.manifest.files),
+            "row_bytes": sum(column.row_bytes for column in zoo.columns),
+            "turns": turns,
+            "first_open": first_open(folder),
+            "reading": {task: rates(ways, turns) for task, ways in reading(folder).items()},
+            "flips": flips(folder),
+            "load_average": os.getloadavg()[1],
+        }
+    if models == MODELS:
+        name = "".join(c if c.isalnum() else "-" for c in result["machine"].lower())
+        (RESULTS / f"loading-{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    print(render(result))
+
+
+if __name__ == "__main__":
+    main()
