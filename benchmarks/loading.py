@@ -91,6 +91,14 @@ def mapped_batches(path: Path) -> int:
     return len(order)
 
 
+def loop(zoo: Zoo) -> int:
+    """Shuffled batches of a zoo's weights as tensors."""
+    order = np.random.default_rng(0).permutation(len(zoo))
+    for start in range(0, len(order), BATCH):
+        torch.from_numpy(zoo[order[start : start + BATCH]]["weights"])
+    return len(order)
+
+
 class MappedDataset(Dataset):
     """Rows of a .npy file of weights, mapped into memory, one by one."""
 
@@ -149,9 +157,12 @@ def reading(folder: Path) -> dict[str, Ways]:
         },
         f"shuffled batches of {BATCH}, weights": {
             "NumPy memory map of one .npy, plain loop": lambda: mapped_batches(folder.parent / "weights.npy"),
-            "the same as a Dataset, DataLoader": lambda: batches(mapped, ["weights"]),
+            "rnnzoo, plain loop": lambda: loop(zoo),
+        },
+        f"shuffled batches of {BATCH}, weights, DataLoader": {
+            "NumPy memory map of one .npy, a Dataset": lambda: batches(mapped, ["weights"]),
             "load_dataset, torch format": lambda: batches(only_weights.with_format("torch"), ["weights"]),
-            "rnnzoo, DataLoader": lambda: batches(zoo.torch_dataset(["weights"]), ["weights"]),
+            "rnnzoo": lambda: batches(zoo.torch_dataset(["weights"]), ["weights"]),
         },
         "whole rows one by one, shuffled": {
             "h5py, held handles": lambda: hdf5_rows(folder, order[:200]),

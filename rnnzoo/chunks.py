@@ -18,6 +18,8 @@ from rnnzoo.schema import Column
 from rnnzoo.shard_layout import Chunk, StoredColumn
 
 MOST_THREADS = 4
+BYTES_IN_WORK = 32 * 2**20
+"""Of inflated chunks that wait to be written."""
 
 
 class DamagedChunk(ValueError):
@@ -52,7 +54,10 @@ def inflate(file: memoryview, chunk: Chunk, column: Column, rows: int) -> NDArra
     item = np.dtype(column.dtype).itemsize
     # The shuffle filter stores the first byte of every number, then the second of every number, and so on.
     shuffled = np.frombuffer(data, np.uint8).reshape(item, whole // item)
-    return np.ascontiguousarray(shuffled.T).reshape(rows, column.row_bytes)
+    items = np.empty((whole // item, item), np.uint8)
+    for place in range(item):
+        items[:, place] = shuffled[place]
+    return items.reshape(rows, column.row_bytes)
 
 
 def inflated_chunks(file: memoryview, stored: StoredColumn, column: Column) -> Iterator[NDArray[np.uint8]]:
@@ -65,8 +70,9 @@ def inflated_chunks(file: memoryview, stored: StoredColumn, column: Column) -> I
     def one(chunk: Chunk) -> NDArray[np.uint8]:
         return inflate(file, chunk, column, stored.chunk_rows)
 
-    threads = min(MOST_THREADS, usable_cores(), len(stored.chunks))
-    with ThreadPoolExecutor(threads) as pool:
+    chunk_bytes = stored.chunk_rows * column.row_bytes
+    together = max(1, BYTES_IN_WORK // chunk_bytes)
+    with ThreadPoolExecutor(min(MOST_THREADS, usable_cores())) as pool:
         # Each group is awaited before the next begins, which bounds the memory.
-        for start in range(0, len(stored.chunks), threads):
-            yield from pool.map(one, stored.chunks[start : start + threads])
+        for start in range(0, len(stored.chunks), together):
+            yield from pool.map(one, stored.chunks[start : start + together])

@@ -49,8 +49,8 @@ class MappedShard:
         self.plan = plan
         self.sha256 = sha256
         with open_for_reading(path, size) as file:
-            self._stored = _checked_columns(file, path, plan, sha256)
             self._file = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._stored = _checked_columns(file, self._file, path, plan, sha256)
         self._columns: dict[str, NDArray[np.uint8] | ColumnInPlace] = {}
         for column in plan.columns:
             # NumPy computes nonsense with truth values that are neither 0 nor 1.
@@ -184,13 +184,15 @@ def _check_nobody_writes(file: BufferedReader, path: Path) -> None:
         return
 
 
-def _checked_columns(file: BufferedReader, path: Path, plan: ShardPlan, sha256: str | None) -> dict[str, StoredColumn]:
+def _checked_columns(
+    file: BufferedReader, content: mmap.mmap, path: Path, plan: ShardPlan, sha256: str | None
+) -> dict[str, StoredColumn]:
     """Where the columns lie, as remembered of the unchanged file or as its checksum and structure tell."""
     status = os.fstat(file.fileno())
     known = _recalled(status, plan, sha256)
     if known is not None:
         return known
-    if sha256 is not None and hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
         raise RnnzooError(f"{path} is damaged or altered: its SHA-256 is not the manifest's. {REMEDY}")
     found, problems = find_columns(file, plan)
     if problems:

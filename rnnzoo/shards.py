@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,9 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnzoo.chunks import MOST_THREADS
+from rnnzoo.environment import usable_cores
 from rnnzoo.errors import RnnzooError
 from rnnzoo.manifest import Manifest, ShardFile
 from rnnzoo.mapped_shard import ColumnInPlace, MappedShard, open_for_reading
+from rnnzoo.schema import Column
 from rnnzoo.shard_layout import ShardPlan, find_columns
 
 LARGE_ROW = 1024
@@ -56,7 +60,7 @@ class ShardReader:
         self._forget()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_shard"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_shard", "_opened")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -95,14 +99,24 @@ class ShardReader:
         column = self.columns[name]
         values = np.empty((rows, *column.shape), dtype=column.dtype)
         target = values.reshape(-1).view(np.uint8).reshape(rows, column.row_bytes)
+        self._open_together([part.shard for part in parts], column)
         for part in parts:
             _copy(self._shard(part.shard).column(column), part, target)
         return values
 
     def _forget(self) -> None:
         """Start without any mapping; the least recently used are given up as new ones are made."""
+        self._opened: set[tuple[int, str]] = set()
         files_of_a_shard = 1 + sum(column.trace for column in self.columns.values())
         self._shard = lru_cache(max(1, _most_open_files() // files_of_a_shard))(self._open_shard)
+
+    def _open_together(self, shards: Sequence[int], column: Column) -> None:
+        """Check and decode shards several at a time, when they are first needed."""
+        new = [shard for shard in shards if (shard, column.name) not in self._opened]
+        if len(new) > 1:
+            with ThreadPoolExecutor(min(MOST_THREADS, usable_cores())) as pool:
+                list(pool.map(lambda shard: self._shard(shard).column(column), new))
+        self._opened.update((shard, column.name) for shard in new)
 
     def _open_shard(self, shard: int) -> MappedShard:
         listed = self.files[shard]

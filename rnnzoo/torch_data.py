@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -37,6 +37,29 @@ class Row(Mapping[str, Tensor]):
         return len(self.batch)
 
 
+class Rows(Sequence[Row]):
+    """Rows that were read together.
+
+    Attributes:
+        batch: their columns, [rows, *shape].
+    """
+
+    def __init__(self, batch: dict[str, Tensor], rows: int) -> None:
+        self.batch = batch
+        self.rows = rows
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+    def __getitem__(self, index: Any) -> Any:
+        numbers = range(self.rows)[index]
+        return Row(self.batch, numbers) if isinstance(numbers, int) else [Row(self.batch, row) for row in numbers]
+
+    def __len__(self) -> int:
+        return self.rows
+
+
 class ZooDataset(Dataset):
     """Rows as mappings from column names to tensors in the dtypes of the schema.
 
@@ -56,20 +79,17 @@ class ZooDataset(Dataset):
             raise IndexError(f"row {index} is not among this zoo's {len(self)} rows")
         return self.__getitems__([index])[0]
 
-    def __getitems__(self, indices: Sequence[int]) -> list[Row]:
+    def __getitems__(self, indices: Sequence[int]) -> Rows:
         """The rows of a batch, read together."""
         rows = self.zoo[np.asarray(indices, dtype=np.int64)]
-        batch = {name: torch.from_numpy(rows[name]) for name in self.columns}
-        return [Row(batch, index) for index in range(len(indices))]
+        return Rows({name: torch.from_numpy(rows[name]) for name in self.columns}, len(indices))
 
 
 def collate_rows(rows: Sequence[Row], *, collate_fn_map: Mapping[Any, Callable] | None = None) -> dict[str, Tensor]:
     """The batch of rows, tensors [len(rows), *shape] by column name: as it was read, or stacked from several."""
-    batch = rows[0].batch
-    whole = len(rows) == len(next(iter(batch.values()), ()))
-    if whole and all(row.batch is batch and row.index == index for index, row in enumerate(rows)):
-        return dict(batch)
-    return {name: default_collate([row[name] for row in rows]) for name in batch}
+    if isinstance(rows, Rows):
+        return rows.batch
+    return {name: default_collate([row[name] for row in rows]) for name in rows[0]}
 
 
 # PyTorch's documented way to extend its default collation.
