@@ -33,9 +33,13 @@ def cache_folder() -> Path | None:
 
 
 def column_path(sha256: str, name: str) -> Path | None:
-    """Where a column of the shard of a checksum is kept decoded, as a .npy file."""
+    """Where a column of the shard of a checksum is kept decoded: the bytes of its rows, and no header.
+
+    A header would have to be parsed, as that of a .npy file is by Python's own compiler; a process that was forked
+    while another thread parses one cannot parse any more.
+    """
     folder = cache_folder()
-    return folder and folder / "columns" / sha256 / f"{name}.npy"
+    return folder and folder / "columns" / sha256 / f"{name}.rows"
 
 
 def recall(status: os.stat_result) -> Any:
@@ -70,7 +74,7 @@ def size_of_columns(checksums: list[str] | None = None) -> int:
     if folder is None:
         return 0
     shards = (folder / "columns").glob("*") if checksums is None else (folder / "columns" / sha for sha in checksums)
-    return sum(file.stat().st_size for shard in shards for file in shard.glob("*.npy"))
+    return sum(file.stat().st_size for shard in shards for file in shard.glob("*.rows"))
 
 
 def clear() -> int:

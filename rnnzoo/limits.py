@@ -59,6 +59,9 @@ SEQUENCE_LENGTH = 65_536
 NAME_LENGTH = 200
 """Characters of a name, of an encoder for example; file systems end at 255 bytes."""
 
+FACT_LENGTH = 20_000
+"""Characters of one fact of a provenance; devices of a large cluster are listed in one."""
+
 DEFLATE_RATIO = 1032
 """Bytes that one byte of a deflate stream can become at most (zlib's technical details)."""
 

@@ -31,6 +31,8 @@ _REMEDY = "restore it by pulling or building the zoo again"
 
 Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 SplitName = Annotated[str, Meta(pattern=rf"\A({'|'.join(SPLITS)})\Z")]
+Line = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z", max_length=limits.FACT_LENGTH)]
+"""Text that is shown: without line breaks it cannot pass for what rnnzoo says."""
 Count = Annotated[int, Meta(ge=1, le=limits.ROWS)]
 
 
@@ -45,17 +47,17 @@ class SplitCounts(TypedDict):
 class _Provenance(TypedDict):
     """The fields of a provenance that rnnzoo prints; whoever wrote it may have added others."""
 
-    source: str
-    engine: NotRequired[str]
-    device: NotRequired[str]
-    release: NotRequired[str]
+    source: Line
+    engine: NotRequired[Line]
+    device: NotRequired[Line]
+    release: NotRequired[Line]
     updates_ahead: NotRequired[int]
     restored_starts: NotRequired[int]
-    images: NotRequired[str]
-    versions: NotRequired[dict[str, str]]
-    git_revision: NotRequired[str | None]
-    created: NotRequired[str]
-    seconds: NotRequired[dict[str, float]]
+    images: NotRequired[Line]
+    versions: NotRequired[dict[Line, Line]]
+    git_revision: NotRequired[Line | None]
+    created: NotRequired[Line]
+    seconds: NotRequired[dict[Line, float]]
 
 
 @dataclass(frozen=True)

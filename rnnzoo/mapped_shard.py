@@ -28,8 +28,6 @@ try:
 except ImportError:  # Windows, where a file that is being written cannot be opened at all.
     fcntl = None  # type: ignore[assignment]
 
-REMEDY = "Fetch or build the zoo again."
-
 
 class MappedShard:
     """A shard whose bytes are those its manifest lists, and whose structure is what our writer makes.
@@ -71,7 +69,7 @@ class MappedShard:
                 beyond its end would end the process.
         """
         if self._file.size() < len(self._file):
-            raise RnnzooError(f"{self.path} was truncated after it was opened. {REMEDY}")
+            raise RnnzooError(f"{self.path} was truncated after it was opened. {remedy(self.path)}")
         # Two threads may both make one; either is right.
         if column.name not in self._columns:
             self._columns[column.name] = self._found(column)
@@ -98,7 +96,7 @@ class MappedShard:
 
     def damaged(self, column: Column, why: object) -> RnnzooError:
         """The error of a column that cannot be read."""
-        return RnnzooError(f"{self.path}: column {column.name!r} cannot be read ({why}). {REMEDY}")
+        return RnnzooError(f"{self.path}: column {column.name!r} cannot be read ({why}). {remedy(self.path)}")
 
     def _decoded(self, column: Column, stored: StoredColumn) -> NDArray[np.uint8] | None:
         """A compressed column from the cache, decoded now if it is not there; None if there is no room for it."""
@@ -118,14 +116,8 @@ class MappedShard:
         return found
 
     def _decode(self, path: Path, column: Column, stored: StoredColumn) -> None:
-        header = {
-            "descr": np.lib.format.dtype_to_descr(np.dtype(column.dtype)),
-            "fortran_order": False,
-            "shape": (self.plan.rows, *column.shape),
-        }
         left = self.plan.rows
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
-            np.lib.format.write_array_header_1_0(file, header)
             for rows in inflated_chunks(memoryview(self._file), stored, column):
                 file.write(rows[:left].data)
                 left -= len(rows)
@@ -150,6 +142,13 @@ class ColumnInPlace:
         return values
 
 
+def remedy(path: Path) -> str:
+    """What brings a sound shard to a path. In the Hub's cache it is a link, and deleting the link leaves the file."""
+    if path.is_symlink():
+        return f"Delete {path.resolve()} and load the zoo again by its name, which fetches the file again."
+    return "Fetch or build the zoo again."
+
+
 @contextmanager
 def open_for_reading(path: Path, size: int | None = None) -> Iterator[BufferedReader]:
     """A file that nobody is writing, of a size if one is given.
@@ -158,7 +157,7 @@ def open_for_reading(path: Path, size: int | None = None) -> Iterator[BufferedRe
         RnnzooError: it is missing, not readable, of another size, or another process is writing it.
     """
     if not path.is_file():
-        raise RnnzooError(f"{path} is missing, though the manifest lists it. {REMEDY}")
+        raise RnnzooError(f"{path} is missing, though the manifest lists it. {remedy(path)}")
     with ExitStack() as stack:
         try:
             file = stack.enter_context(open(path, "rb"))
@@ -167,7 +166,7 @@ def open_for_reading(path: Path, size: int | None = None) -> Iterator[BufferedRe
         _check_nobody_writes(file, path)
         found = os.fstat(file.fileno()).st_size
         if size not in (None, found):
-            raise RnnzooError(f"{path} is {found} bytes long, not {size}: it is truncated or altered. {REMEDY}")
+            raise RnnzooError(f"{path} is {found} bytes long, not {size}: it is truncated or altered. {remedy(path)}")
         yield file
 
 
@@ -193,10 +192,10 @@ def _checked_columns(
     if known is not None:
         return known
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-        raise RnnzooError(f"{path} is damaged or altered: its SHA-256 is not the manifest's. {REMEDY}")
+        raise RnnzooError(f"{path} is damaged or altered: its SHA-256 is not the manifest's. {remedy(path)}")
     found, problems = find_columns(file, plan)
     if problems:
-        raise RnnzooError(f"{path}: {problems[0]}. {REMEDY}")
+        raise RnnzooError(f"{path}: {problems[0]}. {remedy(path)}")
     columns = {name: asdict(stored) for name, stored in found.items()}
     cache.remember(status, {"sha256": sha256, "plan": plan.digest, "columns": columns})
     return found
@@ -222,9 +221,10 @@ def _recalled(status: os.stat_result, plan: ShardPlan, sha256: str | None) -> di
 def _cached(path: Path, column: Column, rows: int) -> NDArray[np.uint8] | None:
     """A decoded column of the cache, if it is there and whole."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        with open(path, "rb") as file:
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError):
         return None
-    if array.dtype != np.dtype(column.dtype) or array.shape != (rows, *column.shape):
+    if len(content) != rows * column.row_bytes:
         return None
-    return array.view(np.ndarray).reshape(rows, -1).view(np.uint8)
+    return np.frombuffer(content, np.uint8).reshape(rows, column.row_bytes)

@@ -54,6 +54,18 @@ def test_a_zoo_is_loaded_from_the_cache(hub: Path, built_folder: Path) -> None:
     assert rnnzoo.load(NAME)["weights"].tobytes() == rnnzoo.load(built_folder)["weights"].tobytes()
 
 
+def test_an_altered_shard_in_the_cache_says_what_to_delete(hub: Path, built_folder: Path) -> None:
+    zoo = rnnzoo.load(NAME)
+    shard = next(zoo.folder.glob("data/*"))
+    whole = bytearray(shard.read_bytes())
+    whole[-9] ^= 1
+    shard.resolve().write_bytes(whole)
+    with pytest.raises(RnnzooError, match=f"Delete {shard.resolve()} and load the zoo again by its name"):
+        zoo["weights"]
+    shard.resolve().unlink()
+    assert rnnzoo.load(NAME)["weights"].tobytes() == rnnzoo.load(built_folder)["weights"].tobytes()
+
+
 @pytest.mark.parametrize("damage", ["cut", "missing", "link without blob"])
 def test_a_damaged_shard_in_the_cache_is_fetched_again(
     hub: Path, built_folder: Path, tmp_path: Path, damage: str

@@ -57,7 +57,7 @@ def test_columns_are_what_hdf5_reads(built_folder: Path, own_cache: Path, settin
         assert zoo[name].tobytes() == values.tobytes()
         assert zoo[rows][name].tobytes() == values[rows].tobytes()
         assert np.asarray(zoo[5][name]).tobytes() == values[5].tobytes()
-    assert len(list(own_cache.rglob("*.npy"))) == (2 if setting == "cached" else 0)
+    assert len(list(own_cache.rglob("*.rows"))) == (2 if setting == "cached" else 0)
 
 
 def test_a_sound_file_is_checked_once_for_all_processes(built_folder: Path, own_cache: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_remembered_file_is_read_as_its_manifest_says_or_checked_again(copied_
 
 def test_a_damaged_cache_is_made_again(built_folder: Path, own_cache: Path) -> None:
     expected = load(built_folder)["sequences"]
-    for path in own_cache.rglob("*.npy"):
+    for path in own_cache.rglob("*.rows"):
         path.write_bytes(path.read_bytes()[:200])
     for path in own_cache.rglob("*.json"):
         path.write_text("[1")
@@ -108,9 +108,9 @@ def test_the_cache_is_shown_and_cleared(built_folder: Path, own_cache: Path) -> 
     run = CliRunner().invoke
     assert "0.0 MB" in run(cli, ["cache"]).output
     assert "kept decoded" in run(cli, ["show", str(built_folder)]).output
-    assert len(list(own_cache.rglob("*.npy"))) > 0
+    assert len(list(own_cache.rglob("*.rows"))) > 0
     assert str(own_cache) in run(cli, ["cache", "--clear"]).output
-    assert not list(own_cache.rglob("*.npy"))
+    assert not list(own_cache.rglob("*.rows"))
 
 
 def test_a_file_open_for_writing_elsewhere_is_said(copied_folder: Path) -> None:

@@ -119,6 +119,7 @@ def test_a_manifest_no_parser_should_meet(limited: LimitedProcess, tmp_path: Pat
         ("files.0", {"path": "data/x.h5"}, "files"),
         ("provenance", [], "provenance"),
         ("provenance.source", 3, "source"),
+        ("provenance.device", "CPU\nzoo is sound.", "device"),
         ("provenance.versions", ["1.0"], "versions"),
     ],
 )
