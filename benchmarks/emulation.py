@@ -70,11 +70,12 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def phases(training: EmulationTraining) -> list[float]:
-    """Seconds of each part of one training step: the same calls as `rnnzoo.training_step` makes, timed apart."""
+    """Seconds of each part of one training step: the same calls as `EmulationTraining.update` makes, timed apart."""
     marks = [time.perf_counter()]
-    batch, inputs, targets = training.draw(training.step)
+    draw = training.draw(training.step)
+    networks, inputs, targets = training.batch(draw)
     marks.append(time.perf_counter())
-    z = encode(training.encoder, batch, training.config.z_size)
+    z = encode(training.encoder, networks, training.config.z_size)
     marks.append(time.perf_counter())
     loss = DIVERGENCES[training.config.loss](targets, training.emulator(z, inputs)).mean()
     marks.append(time.perf_counter())
@@ -83,7 +84,9 @@ def phases(training: EmulationTraining) -> list[float]:
     loss.backward()
     marks.append(time.perf_counter())
     for optimizer in training.optimizers.values():
-        torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], training.config.clip_norm)
+        (group,) = optimizer.param_groups
+        torch.nn.utils.clip_grad_norm_(group["params"], training.config.clip_norm)
+        group["lr"] = draw.learning_rate
         optimizer.step()
     marks.append(time.perf_counter())
     return [after - before for before, after in pairwise(marks)]

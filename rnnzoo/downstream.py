@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rnnzoo.encoders import Encoder, Rows, embed_rows, encode, prepare
+from rnnzoo.encoders import Encoder, Rows, embed_rows, encode, permute, prepare
 from rnnzoo.encoders.layers import mlp
 from rnnzoo.errors import UsageError
 from rnnzoo.properties import Property
@@ -144,7 +144,7 @@ def train_end_to_end(
     def loss(chosen: Tensor) -> Tensor:
         batch = rows.take(chosen)
         if encoder.permuted_in_training:
-            batch.weights = symmetry.permute(batch.weights, symmetry.random_permutations(len(batch), generator))
+            batch = permute(encoder, batch, symmetry.random_permutations(len(batch), generator))
         return asked.loss(predictor(encode(encoder, batch, z_size) * scale), labels[chosen])
 
     encoder.train()

@@ -2,36 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from rnnzoo.captured_step import CapturedStep, CudaRecorder
+from rnnzoo.device_graph import CudaRecorder, RunAhead
 from rnnzoo.divergences import DIVERGENCES
 from rnnzoo.emulation_config import EmulationConfig
 from rnnzoo.emulation_data import EmulationData
 from rnnzoo.emulator import Emulator
-from rnnzoo.encoders import Context, Encoder, Rows, build_encoder, encode, prepare
-from rnnzoo.encoders.protocol import not_finite
+from rnnzoo.encoders import Encoder, Rows, build_encoder, encode, permute, prepare
 from rnnzoo.errors import UsageError
-from rnnzoo.step_queue import StepQueue
-from rnnzoo.training_file import read_training, write_training
-from rnnzoo.training_step import StepNumbers, TrainingStep
+from rnnzoo.recurrence import plain_float32
+from rnnzoo.symmetry import symmetry_of
+
+
+class Draw(NamedTuple):
+    """What tells one update from another.
+
+    Args:
+        rows: the networks, int64 [M].
+        rollouts: which rollouts of each, int64 [M * rollouts_per_row].
+        permutations: of the hidden units of each network, layer beside layer, int64 [M, units]; [M, 0] for encoders
+            that are not trained on permuted units.
+        learning_rate: a scalar, float64 on the CPU, float32 for an accelerator, whose fused AdamW reads no other.
+    """
+
+    rows: Tensor
+    rollouts: Tensor
+    permutations: Tensor
+    learning_rate: Tensor
 
 
 class EmulationTraining:
     """One run: an encoder, an emulator, their optimizers, and how many updates they have had.
 
-    Which rows, rollouts and renumberings an update uses is a pure function of seed and step, so a resumed run goes on
-    exactly as one that was never stopped. On a CUDA device the host runs ahead of the device by some updates, and what
-    the device does in an update is captured as a graph.
+    What an update draws is a pure function of seed and step, so a resumed run goes on exactly as one that was never
+    stopped. On a CUDA device `rnnzoo.device_graph` runs ahead of the device and captures the update as a graph.
 
     Args:
         data: rows to learn from.
@@ -43,8 +55,11 @@ class EmulationTraining:
         capture: whether to capture the update; None captures on a CUDA device, unless the encoder's class says no.
 
     Attributes:
-        step: updates started so far; outside of `run` all of them are done.
+        step: updates whose loss is known; when `run` has returned, all that were begun.
         losses: training loss of every update since the run was started or resumed.
+        models: encoder and emulator, by name.
+        optimizers: of the models that have anything to learn, by the models' names.
+        ahead: what gives a CUDA device its updates; None elsewhere.
 
     Raises:
         UsageError: `capture` where the device is not CUDA.
@@ -65,27 +80,32 @@ class EmulationTraining:
         self.data = data.to(device)
         self.step = 0
         self.losses: list[float] = []
-        self.encoder, self.emulator = build_models(
-            data.context(config.z_size, seed), encoder_name, config, seed, self.encoder_settings
-        )
-        self.encoder.to(device)
-        self.emulator.to(device)
-        networks = prepare(self.encoder, self.data.networks)
+        context = data.context(config.z_size, seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            # The emulator first, so that all encoders of a seed start with the same one.
+            self.emulator = Emulator(
+                data.network, config.z_size, config.hidden_size, config.layers, config.z_enters, config.z_gain
+            )
+            self.encoder = build_encoder(encoder_name, context, config.profile, **self.encoder_settings)
+        self.models: dict[str, nn.Module] = {"encoder": self.encoder.to(device), "emulator": self.emulator.to(device)}
+        self.networks = prepare(self.encoder, self.data.networks)
+        self.symmetry = symmetry_of(data.network)
         on_cuda = self.device.type == "cuda"
-        self.device_part = TrainingStep(
-            self.encoder, self.emulator, self.data, networks, config, checked_at_once=self.device.type == "cpu"
-        )
         if capture and not on_cuda:
             raise UsageError(f"A training step on the device {device!r} cannot be captured: leave capture out.")
-        self.captured: CapturedStep | None = None
-        if on_cuda and (self.encoder.captured_in_training if capture is None else capture):
-            self.captured = CapturedStep(self.device_part, CudaRecorder(self.device), type(self.encoder).__name__)
-        self._queue = StepQueue(self.device_part)
-
-    @property
-    def optimizers(self) -> dict[str, torch.optim.AdamW]:
-        """Those of encoder and emulator, by name, of the parts that have anything to learn."""
-        return self.device_part.optimizers
+        # An encoder may have nothing to learn, such as a fixed projection; then it has no optimizer.
+        betas, decay = (0.9, config.second_moment_decay), config.weight_decay
+        self.optimizers = {
+            name: torch.optim.AdamW(model.parameters(), betas=betas, weight_decay=decay, fused=True, capturable=on_cuda)
+            for name, model in self.models.items()
+            if list(model.parameters())
+        }
+        self.ahead: RunAhead | None = None
+        if on_cuda:
+            captured = self.encoder.captured_in_training if capture is None else capture
+            recorder = CudaRecorder(self.device) if captured else None
+            self.ahead = RunAhead(self.encoder, self.draw, self.update, self.device, recorder)
 
     def run(self, until: int | None = None, on_step: Callable[[int, float], None] | None = None) -> None:
         """Train up to a number of updates.
@@ -95,106 +115,80 @@ class EmulationTraining:
             on_step: called after each update with the number of updates done and the loss.
 
         Raises:
-            RnnzooError: the encoder's answer has the wrong shape or is not finite. An accelerator may have begun up to
-            `rnnzoo.step_queue.STEPS_AHEAD` updates more by then.
+            RnnzooError: the encoder's answer has the wrong shape or is not finite. A CUDA device may have begun up to
+            `rnnzoo.device_graph.STEPS_AHEAD` updates more by then.
         """
         self.encoder.train()
-        while self.step < (self.config.steps if until is None else until):
-            if self._queue.full:
-                self._finish_oldest(on_step)
-            self._start()
-        self._finish_all(on_step)
+        until = self.config.steps if until is None else until
+        losses: Iterator[float] = (self.update(self.draw(step))[0].item() for step in range(self.step, until))
+        if self.ahead is not None:
+            losses = self.ahead.losses(self.step, until)
+        for loss in losses:
+            self.step += 1
+            self.losses.append(loss)
+            if on_step:
+                on_step(self.step, loss)
 
-    def update(self) -> float:
-        """One optimizer update of encoder and emulator; the training loss before it.
-
-        Raises:
-            RnnzooError: as `run`.
-        """
-        self._finish_all()
-        self._start()
-        self._finish_all()
-        return self.losses[-1]
-
-    def draw(self, step: int) -> tuple[Rows, Tensor, Tensor]:
-        """The networks, inputs and targets of an update: a pure function of seed and step."""
-        numbers = self.device_part.new_numbers(torch.device("cpu"))
-        self._fill(numbers, step)
-        self.device_part.numbers.copy_from(numbers)
-        return self.device_part.batch()
-
-    def _start(self) -> None:
-        """Give the device the next update."""
-        work = self.captured or self.device_part
-        self._queue.start(partial(self._fill, step=self.step), work)
-        self.step += 1
-
-    def _finish_oldest(self, on_step: Callable[[int, float], None] | None = None) -> None:
-        """Wait for the oldest update under way and tell its loss."""
-        outcome = self._queue.wait()
-        if outcome.unsound:
-            # It stays in the queue, so that what it made of the weights is not saved either.
-            raise not_finite(self.encoder, outcome.unsound, len(self.device_part.numbers.rows))
-        done = self.step - len(self._queue) + 1
-        self._queue.drop()
-        self.losses.append(outcome.loss)
-        if on_step:
-            on_step(done, outcome.loss)
-
-    def _finish_all(self, on_step: Callable[[int, float], None] | None = None) -> None:
-        while len(self._queue):
-            self._finish_oldest(on_step)
-
-    def _fill(self, numbers: StepNumbers, step: int) -> None:
-        """Set the numbers of an update: a pure function of seed and step."""
+    def draw(self, step: int) -> Draw:
+        """What an update is given, on the host: a pure function of seed and step."""
         generator = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 0, step + 1]))
-        rows = generator.permutation(len(self.data))[: len(numbers.rows)]
-        rollouts = generator.integers(self.data.rollouts, size=len(numbers.rollouts))
-        permuted = self.encoder.permuted_in_training
-        symmetry = self.device_part.symmetry
-        orders = symmetry.random_permutations(len(numbers.rows), generator) if permuted else {}
-        numbers.fill(rows, rollouts, orders, self.config.learning_rate_at(step))
+        rows = generator.permutation(len(self.data))[: self.config.rows_per_step]
+        rollouts = generator.integers(self.data.rollouts, size=len(rows) * self.config.rollouts_per_row)
+        permutations = torch.empty(len(rows), 0, dtype=torch.int64)
+        if self.encoder.permuted_in_training:
+            permutations = torch.cat(list(self.symmetry.random_permutations(len(rows), generator).values()), dim=1)
+        dtype = torch.float64 if self.device.type == "cpu" else torch.float32
+        learning_rate = torch.tensor(self.config.learning_rate_at(step), dtype=dtype)
+        return Draw(torch.from_numpy(rows), torch.from_numpy(rollouts), permutations, learning_rate)
 
-    def save(self, path: str | Path) -> None:
-        """Write a checkpoint, one safetensors file, whole or not at all.
+    def batch(self, draw: Draw) -> tuple[Rows, Tensor, Tensor]:
+        """The networks, and the inputs and targets of all their rollouts, that a draw chooses."""
+        networks = self.networks.take(draw.rows)
+        if self.encoder.permuted_in_training:
+            sizes = {group.name: group.size for group in self.symmetry.groups if group.interchangeable}
+            permutations = draw.permutations.split(list(sizes.values()), dim=1)
+            networks = permute(self.encoder, networks, dict(zip(sizes, permutations, strict=True)))
+        inputs, targets = self.data.batch(self._per_rollout(draw.rows), draw.rollouts)
+        return networks, inputs, targets
+
+    def update(self, drawn: tuple[Tensor, ...], check_values: bool = True) -> tuple[Tensor, Tensor]:
+        """One optimizer update of encoder and emulator.
+
+        Args:
+            drawn: the tensors of a `Draw`, on any device.
+            check_values: look for NaN and infinity in the encoder's answer before anything is changed, for which the
+                host waits for the device.
+
+        Returns:
+            The training loss before the update, a scalar, and z, [M, z_size].
 
         Raises:
-            RnnzooError: it cannot be written, or an update under way met an answer that is not finite.
+            RnnzooError: the encoder's answer has the wrong shape or, if `check_values`, is not finite.
         """
-        self._finish_all()
-        write_training(Path(path), self.device_part, self.step, self.describe())
+        draw = Draw(*(tensor.to(self.device) for tensor in drawn))
+        with plain_float32(self.device):
+            networks, inputs, targets = self.batch(draw)
+            z = encode(self.encoder, networks, self.config.z_size, check_values)
+            estimates = self.emulator(self._per_rollout(z), inputs)
+            loss = DIVERGENCES[self.config.loss](targets, estimates).mean()
+            for optimizer in self.optimizers.values():
+                optimizer.zero_grad()
+            loss.backward()
+            for optimizer in self.optimizers.values():
+                (group,) = optimizer.param_groups
+                nn.utils.clip_grad_norm_(group["params"], self.config.clip_norm)
+                group["lr"] = draw.learning_rate
+                optimizer.step()
+        return loss.detach(), z.detach()
 
-    def restore(self, path: str | Path) -> None:
-        """Take weights, optimizer state and step from a checkpoint of the same run.
-
-        Raises:
-            UsageError: the checkpoint is of a run with another encoder, configuration or seed.
-            RnnzooError: it is damaged.
-        """
-        self._queue.clear()
-        self.step = read_training(path, self.device_part, self.describe())
-        # The optimizers have their moments in new memory, which a record does not know.
-        if self.captured is not None:
-            self.captured.forget()
+    def _per_rollout(self, values: Tensor) -> Tensor:
+        """The value of each network [M, ...] once for each of its rollouts, [M * rollouts_per_row, ...]."""
+        return values[:, None].expand(-1, self.config.rollouts_per_row, *values.shape[1:]).flatten(0, 1)
 
     def describe(self) -> dict[str, Any]:
         """What identifies the run: two runs of equal description and data give equal results on one machine."""
         own = {"encoder": self.encoder_name, "encoder_settings": self.encoder_settings, "seed": self.seed}
         return {**own, **asdict(self.config), "rows": len(self.data)}
-
-
-def build_models(
-    context: Context, encoder_name: str, config: EmulationConfig, seed: int, encoder_settings: dict[str, Any]
-) -> tuple[Encoder, Emulator]:
-    """Encoder and emulator with random weights that depend on the seed alone; torch's own generator is untouched."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        # The emulator first, so that all encoders of a seed start with the same one.
-        emulator = Emulator(
-            context.network, config.z_size, config.hidden_size, config.layers, config.z_enters, config.z_gain
-        )
-        encoder = build_encoder(encoder_name, context, config.profile, **encoder_settings)
-    return encoder, emulator
 
 
 @torch.no_grad()

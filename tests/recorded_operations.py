@@ -124,10 +124,11 @@ class OperationRecorder:
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """The recorded operations, ready to be replayed."""
-        part = self.training.device_part
-        lasting = [part.outcome]
-        lasting += [tensor for model in part.parts.values() for tensor in model.state_dict().values()]
-        for optimizer in part.optimizers.values():
+        training = self.training
+        assert training.ahead is not None
+        lasting = [training.ahead.outcome]
+        lasting += [tensor for model in training.models.values() for tensor in model.state_dict().values()]
+        for optimizer in training.optimizers.values():
             lasting += [moment for state in optimizer.state.values() for moment in state.values()]
         before = [tensor.detach().clone() for tensor in lasting]
         with Recording() as recording:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,10 @@ import torch
 from recorded_operations import OperationRecorder, nothing_of_the_host
 from torch import Tensor, nn
 
-from rnnzoo.captured_step import WARM_UP_STEPS, CapturedStep
+from rnnzoo import device_graph
+from rnnzoo.device_graph import WARM_UP_STEPS, RunAhead
 from rnnzoo.emulation import EmulationTraining
+from rnnzoo.emulation_checkpoints import load_checkpoint, save_checkpoint
 from rnnzoo.emulation_config import PROFILES, EmulationConfig
 from rnnzoo.emulation_data import EmulationData
 from rnnzoo.encoders import Context, Encoder, Rows, prepare
@@ -24,8 +27,6 @@ from rnnzoo.encoders.registry import BUILT_IN
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.network import Network
 from rnnzoo.recurrence import plain_float32
-from rnnzoo.step_queue import _Place
-from rnnzoo.training_step import TrainingStep
 
 CONFIG = replace(PROFILES["quick"], steps=12, rows_per_step=3, rollouts_per_row=2, hidden_size=8)
 SETTINGS = {
@@ -69,53 +70,75 @@ def training_of(name: str, data: EmulationData | None = None, config: EmulationC
     return EmulationTraining(data or some_data(), name, config, seed=3, encoder_settings=SETTINGS.get(name))
 
 
-def as_on_a_device(training: EmulationTraining) -> EmulationTraining:
-    """The training with the device part of an accelerator, which does not look at what it computes."""
-    part = training.device_part
-    part.checked_at_once = False
-    return training
+class Flag:
+    """An event that has always happened."""
+
+    def __init__(self, blocking: bool = False) -> None:
+        """Nothing to remember."""
+
+    def record(self, stream: object) -> None:
+        """Nothing to do."""
+
+    def synchronize(self) -> None:
+        """Nothing to wait for."""
+
+
+@pytest.fixture
+def _events_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "Event", Flag)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda *_: None)
+
+
+def run_ahead(training: EmulationTraining, recorder: Any = None) -> RunAhead:
+    """Let a training start updates before it looks at the first, as on an accelerator; needs `_events_of_the_host`."""
+    own = training.encoder, training.draw, training.update
+    training.ahead = RunAhead(*own, training.device, recorder)
+    return training.ahead
 
 
 def replayed(training: EmulationTraining) -> OperationRecorder:
     """Let a training replay its recorded operations; the recorder tells how often it did."""
-    recorder = OperationRecorder(as_on_a_device(training))
-    training.captured = CapturedStep(training.device_part, recorder, "Some")
+    recorder = OperationRecorder(training)
+    run_ahead(training, recorder)
     return recorder
 
 
 def assert_same(one: EmulationTraining, two: EmulationTraining) -> None:
-    for name, part in one.device_part.parts.items():
-        other = two.device_part.parts[name].state_dict()
-        for key, tensor in part.state_dict().items():
+    for name, model in one.models.items():
+        other = two.models[name].state_dict()
+        for key, tensor in model.state_dict().items():
             assert torch.equal(tensor, other[key]), key
 
 
-@pytest.mark.usefixtures("_without_compiled_passes")
+@pytest.mark.usefixtures("_without_compiled_passes", "_events_of_the_host")
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_a_step_holds_nothing_that_a_graph_cannot(name: str) -> None:
     for kind in ("formal-languages", "smnist"):
-        training = as_on_a_device(training_of(name, some_data(kind=kind)))
+        training = training_of(name, some_data(kind=kind))
+        ahead = run_ahead(training)
         training.run(until=2)
         with nothing_of_the_host() as watch:
-            training.device_part()
+            ahead.step()
         assert watch.impossible == []
 
 
-@pytest.mark.usefixtures("_without_compiled_passes")
+@pytest.mark.usefixtures("_without_compiled_passes", "_events_of_the_host")
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_a_step_stays_on_its_device(name: str) -> None:
     """Meta tensors have no values, so a look at one is an error, and so is a tensor of another device beside them."""
     training = training_of(name)
-    data = training.data.to("meta")
-    encoder, emulator = training.encoder.to("meta"), training.emulator.to("meta")
-    part = TrainingStep(encoder, emulator, data, prepare(encoder, data.networks), CONFIG, checked_at_once=False)
+    training.data = training.data.to("meta")
+    training.device = torch.device("meta")
+    for model in training.models.values():
+        model.to(training.device)
+    training.networks = prepare(training.encoder, training.data.networks)
     # PyTorch has no fused optimizer for tensors without values.
-    part.optimizers = {}
-    part()
-    assert all(parameter.grad is not None for parameter in emulator.parameters())
+    training.optimizers = {}
+    run_ahead(training).step()
+    assert all(parameter.grad is not None for parameter in training.emulator.parameters())
 
 
-@pytest.mark.usefixtures("_without_compiled_passes")
+@pytest.mark.usefixtures("_without_compiled_passes", "_events_of_the_host")
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_a_replayed_run_is_the_eager_one_even_across_a_checkpoint(name: str, tmp_path: Path) -> None:
     eager = training_of(name)
@@ -124,20 +147,20 @@ def test_a_replayed_run_is_the_eager_one_even_across_a_checkpoint(name: str, tmp
     recorder = replayed(first)
     first.run(until=5)
     assert recorder.replays == 5 - WARM_UP_STEPS
-    first.save(tmp_path / "run.safetensors")
+    save_checkpoint(first, tmp_path / "run.safetensors")
     second = training_of(name)
     again = replayed(second)
     # A record of what is then restored must not be replayed.
     second.run(until=WARM_UP_STEPS + 1)
-    second.restore(tmp_path / "run.safetensors")
+    load_checkpoint(second, tmp_path / "run.safetensors")
     second.losses.clear()
     second.run(until=STEPS)
     assert again.replays == 1 + STEPS - 5 - WARM_UP_STEPS
     assert first.losses + second.losses == eager.losses
     assert_same(second, eager)
-    second.save(tmp_path / "replayed.safetensors")
+    save_checkpoint(second, tmp_path / "replayed.safetensors")
     plain = training_of(name)
-    plain.restore(tmp_path / "replayed.safetensors")
+    load_checkpoint(plain, tmp_path / "replayed.safetensors")
     plain.run(until=STEPS + 2)
     eager.run(until=STEPS + 2)
     assert plain.losses == eager.losses[STEPS:]
@@ -155,10 +178,11 @@ class LookingEncoder(Encoder):
         return self.map(rows.weights) * float(rows.weights.abs().max())
 
 
+@pytest.mark.usefixtures("_events_of_the_host")
 def test_the_watch_sees_what_a_graph_cannot_hold() -> None:
-    training = as_on_a_device(training_of(f"{__name__}:LookingEncoder"))
+    ahead = run_ahead(training_of(f"{__name__}:LookingEncoder"))
     with nothing_of_the_host() as watch:
-        training.device_part()
+        ahead.step()
     assert watch.impossible == ["aten._local_scalar_dense.default"]
 
 
@@ -181,11 +205,12 @@ class Refusing:
             raise RuntimeError("the capture was invalidated")  # noqa: B904 (as PyTorch does)
 
 
+@pytest.mark.usefixtures("_events_of_the_host")
 @pytest.mark.parametrize("seen", [True, False])
 def test_a_step_that_cannot_be_captured_goes_on_as_it_is(seen: bool) -> None:
     training, plain = training_of("statistics"), training_of("statistics")
     plain.run(until=STEPS)
-    training.captured = CapturedStep(training.device_part, Refusing(seen), "StatisticsEncoder")
+    run_ahead(training, Refusing(seen))
     with warnings.catch_warnings(record=True) as noticed:
         warnings.simplefilter("always")
         training.run(until=STEPS)
@@ -198,29 +223,18 @@ def test_a_step_that_cannot_be_captured_goes_on_as_it_is(seen: bool) -> None:
     assert training.losses == plain.losses
 
 
-class Flag:
-    """An event that has always happened."""
-
-    def record(self, stream: object) -> None:
-        """Nothing to do."""
-
-    def synchronize(self) -> None:
-        """Nothing to wait for."""
+@pytest.fixture
+def _few_steps_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer than the updates of a run."""
+    monkeypatch.setattr(device_graph, "STEPS_AHEAD", 4)
 
 
-def running_ahead(training: EmulationTraining, monkeypatch: pytest.MonkeyPatch, places: int) -> EmulationTraining:
-    """Let a training start several updates before it looks at the first, as on an accelerator."""
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda *_: None)
-    part, host = as_on_a_device(training).device_part, torch.device("cpu")
-    own = [_Place(part.new_numbers(host), torch.zeros(2), Flag()) for _ in range(places)]  # type: ignore[arg-type]
-    training._queue._places = own
-    return training
-
-
-def test_losses_of_updates_under_way_are_told_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("_few_steps_ahead", "_events_of_the_host")
+def test_losses_of_updates_under_way_are_told_in_order() -> None:
     plain = training_of("flat")
     plain.run()
-    ahead = running_ahead(training_of("flat"), monkeypatch, places=4)
+    ahead = training_of("flat")
+    run_ahead(ahead)
     told: list[tuple[int, float]] = []
     ahead.run(until=6, on_step=lambda step, loss: told.append((step, loss)))
     ahead.run(on_step=lambda step, loss: told.append((step, loss)))
@@ -229,20 +243,43 @@ def test_losses_of_updates_under_way_are_told_in_order(monkeypatch: pytest.Monke
     assert_same(ahead, plain)
 
 
-def test_an_answer_that_is_not_finite_is_told_late_but_never_saved(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    training = running_ahead(training_of("flat"), monkeypatch, places=4)
+@pytest.mark.usefixtures("_few_steps_ahead", "_events_of_the_host")
+def test_what_is_under_way_when_a_run_is_interrupted_is_in_its_checkpoint(tmp_path: Path) -> None:
+    plain = training_of("flat")
+    plain.run()
+
+    def stop(step: int, loss: float) -> None:
+        if step == 3:
+            raise KeyboardInterrupt
+
+    ahead = training_of("flat")
+    run_ahead(ahead)
+    with pytest.raises(KeyboardInterrupt):
+        ahead.run(on_step=stop)
+    assert ahead.losses == plain.losses[:3]
+    save_checkpoint(ahead, tmp_path / "run.safetensors")
+    assert 3 < ahead.step == len(ahead.losses) < CONFIG.steps
+    resumed = training_of("flat")
+    load_checkpoint(resumed, tmp_path / "run.safetensors")
+    for training in (ahead, resumed):
+        training.run()
+        assert_same(training, plain)
+    assert ahead.losses == plain.losses
+
+
+@pytest.mark.usefixtures("_few_steps_ahead", "_events_of_the_host")
+def test_an_answer_that_is_not_finite_is_told_late_but_never_saved(tmp_path: Path) -> None:
+    training = training_of("flat")
+    run_ahead(training)
     training.run(until=3)
     with torch.no_grad():
         next(training.encoder.parameters()).fill_(torch.nan)
     message = "FlatEncoder returned NaN or infinity for 3 of 3 networks"
     with pytest.raises(RnnzooError, match=message):
         training.run()
-    assert training.step <= 3 + 4
-    assert len(training.losses) == 3
+    assert training.step == len(training.losses) == 3
     with pytest.raises(RnnzooError, match=message):
-        training.save(tmp_path / "run.safetensors")
+        save_checkpoint(training, tmp_path / "run.safetensors")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -286,16 +323,17 @@ def test_a_captured_run_is_the_eager_one(name: str, tmp_path: Path) -> None:
     ]
     for run in runs:
         run.run()
-    assert runs[0].captured is not None
-    assert runs[0].captured.recorded
+    assert runs[0].ahead is not None
+    assert runs[0].ahead.captured is not None
+    assert runs[0].ahead.captured.replay is not None
     assert np.allclose(runs[0].losses, runs[1].losses, atol=1e-5)
     plain = training_of(name)
     plain.run(until=3)
     # Later steps would tell more of rounding than of gates in a wrong order or of a wrong gradient.
     assert np.allclose(runs[1].losses[:3], plain.losses, atol=1e-4)
-    runs[0].save(tmp_path / "run.safetensors")
+    save_checkpoint(runs[0], tmp_path / "run.safetensors")
     on_cpu = training_of(name)
-    on_cpu.restore(tmp_path / "run.safetensors")
+    load_checkpoint(on_cpu, tmp_path / "run.safetensors")
 
 
 class SynchronizingEncoder(Encoder):

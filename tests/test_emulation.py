@@ -13,6 +13,7 @@ import torch
 from rnnzoo.digits import network_inputs
 from rnnzoo.divergences import DIVERGENCES
 from rnnzoo.emulation import EmulationTraining, evaluate
+from rnnzoo.emulation_checkpoints import load_checkpoint, save_checkpoint
 from rnnzoo.emulation_config import PROFILES, EmulationConfig
 from rnnzoo.emulation_data import EmulationData, load_data, truth_features
 from rnnzoo.emulator import Emulator
@@ -99,10 +100,10 @@ def test_a_resumed_run_goes_on_as_if_never_stopped(encoder: str, data: Emulation
     whole.run()
     first = EmulationTraining(data, encoder, CONFIG, seed=5)
     first.run(until=7)
-    first.save(tmp_path / "run.safetensors")
+    save_checkpoint(first, tmp_path / "run.safetensors")
     torch.manual_seed(99)
     second = EmulationTraining(data, encoder, CONFIG, seed=5)
-    second.restore(tmp_path / "run.safetensors")
+    load_checkpoint(second, tmp_path / "run.safetensors")
     second.run()
     assert first.losses + second.losses == whole.losses
     for part in ("encoder", "emulator"):
@@ -122,18 +123,18 @@ def test_seeds_differ_and_leave_the_global_generator_alone(data: EmulationData) 
 
 def test_all_encoders_of_a_seed_see_the_same_batches_and_emulator(data: EmulationData) -> None:
     one, two = (EmulationTraining(data, name, CONFIG, 3) for name in ("constant", "statistics"))
-    assert torch.equal(one.draw(4)[1], two.draw(4)[1])
+    assert torch.equal(one.batch(one.draw(4))[1], two.batch(two.draw(4))[1])
     assert torch.equal(one.emulator.leave.weight, two.emulator.leave.weight)
 
 
 def test_a_checkpoint_of_another_run_is_refused(data: EmulationData, tmp_path: Path) -> None:
     path = tmp_path / "run.safetensors"
-    EmulationTraining(data, "constant", CONFIG, seed=5).save(path)
+    save_checkpoint(EmulationTraining(data, "constant", CONFIG, seed=5), path)
     with pytest.raises(UsageError, match="learning_rate"):
-        EmulationTraining(data, "constant", replace(CONFIG, learning_rate=1.0), seed=5).restore(path)
+        load_checkpoint(EmulationTraining(data, "constant", replace(CONFIG, learning_rate=1.0), seed=5), path)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(RnnzooError, match="cannot be read"):
-        EmulationTraining(data, "constant", CONFIG, seed=5).restore(path)
+        load_checkpoint(EmulationTraining(data, "constant", CONFIG, seed=5), path)
 
 
 def test_emulation_learns_to_tell_networks_apart(data: EmulationData) -> None:

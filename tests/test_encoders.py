@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,26 @@ import torch
 from torch import Tensor, nn
 
 import rnnzoo
+from rnnzoo.downstream import DOWNSTREAM_PROFILES, train_end_to_end
+from rnnzoo.emulation import EmulationTraining
+from rnnzoo.emulation_config import PROFILES
 from rnnzoo.emulation_data import load_data
-from rnnzoo.encoders import Context, Encoder, InputSpace, Rows, build_encoder, encode, encoder_names, save_encoder
+from rnnzoo.encoders import (
+    Context,
+    Encoder,
+    InputSpace,
+    Rows,
+    build_encoder,
+    encode,
+    encoder_names,
+    permute,
+    prepare,
+    save_encoder,
+)
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.network import Network
+from rnnzoo.properties import properties_of
+from rnnzoo.symmetry import symmetry_of
 from rnnzoo.zoo import Zoo
 
 NETWORK = Network(6, 8, 2, 6)
@@ -48,6 +65,20 @@ class Careless(AverageEncoder):
         nn.Module.__init__(self)
 
 
+class PreparedAndPermutedEncoder(AverageEncoder):
+    """Reads the weights and what it prepared of them, and is trained on permuted units."""
+
+    permuted_in_training = True
+
+    def prepare(self, weights: Tensor) -> Tensor:
+        return weights.cumsum(1)
+
+    def forward(self, rows: Rows) -> Tensor:
+        assert rows.prepared is not None
+        assert torch.equal(rows.prepared, self.prepare(rows.weights))
+        return super().forward(rows)
+
+
 def some_rows(models: int = 4, network: Network = NETWORK) -> Rows:
     generator = torch.Generator().manual_seed(3)
     weights = torch.randn(models, network.parameter_count, generator=generator) * 0.4
@@ -66,6 +97,33 @@ def test_every_encoder_takes_any_shape_and_trains(name: str, layers: int) -> Non
     for parameter_name, parameter in encoder.named_parameters():
         assert parameter.grad is not None, parameter_name
         assert torch.isfinite(parameter.grad).all()
+
+
+def test_emulation_prepares_permuted_units_anew(zoo: Zoo) -> None:
+    EmulationTraining(load_data(zoo), f"{__name__}:PreparedAndPermutedEncoder", PROFILES["quick"]).run(until=2)
+
+
+def test_training_end_to_end_prepares_permuted_units_anew(zoo: Zoo) -> None:
+    data = load_data(zoo)
+    (asked,) = properties_of("formal-languages", ("accuracy",))
+    config = replace(DOWNSTREAM_PROFILES["quick"], supervised_steps=2)
+    encoder = build_encoder(f"{__name__}:PreparedAndPermutedEncoder", data.context(16, 0))
+    train_end_to_end(asked, 1, encoder, data.networks, torch.zeros(len(zoo), 1), config, seed=0)
+
+
+def test_permuted_rows_keep_function_and_truth_and_are_prepared_anew() -> None:
+    encoder = build_encoder(f"{__name__}:PreparedAndPermutedEncoder", CONTEXT)
+    encoder.needs_truth = True  # type: ignore[misc]
+    rows = prepare(encoder, some_rows())
+    asked = torch.eye(6)[None, None, :, :]
+    before = rows.prober.run(asked)
+    permutations = symmetry_of(NETWORK).random_permutations(len(rows), np.random.default_rng(0))
+    permuted = permute(encoder, rows, permutations)
+    assert not torch.equal(permuted.weights, rows.weights)
+    assert permuted.prepared is not None
+    assert torch.equal(permuted.prepared, encoder.prepare(permuted.weights))
+    assert permuted.truth is rows.truth
+    assert torch.allclose(permuted.prober.run(asked), before, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["non-interactive", "probe-generator", "rollout-probing"])

@@ -1,7 +1,7 @@
 """Weight encoders: from the weights of a recurrent network to a small vector z."""
 
 from rnnzoo.encoders.embedding import load_encoder, save_encoder
-from rnnzoo.encoders.protocol import Context, Encoder, InputSpace, Rows, embed_rows, encode, prepare
+from rnnzoo.encoders.protocol import Context, Encoder, InputSpace, Rows, embed_rows, encode, permute, prepare
 from rnnzoo.encoders.registry import build_encoder, encoder_names, find_encoder
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "encoder_names",
     "find_encoder",
     "load_encoder",
+    "permute",
     "prepare",
     "save_encoder",
 ]

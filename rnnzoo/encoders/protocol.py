@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -148,7 +149,10 @@ class Encoder(nn.Module, ABC):
         self.settings: dict[str, Any] = {}
 
     def prepare(self, weights: Tensor) -> Tensor | None:
-        """Numbers [M, F] that depend on the weights alone; made once per row and handed back in `Rows.prepared`."""
+        """Numbers [M, F] that depend on the weights alone; made once per row, and anew for permuted units.
+
+        They come back in `Rows.prepared`.
+        """
         return None
 
     @abstractmethod
@@ -209,6 +213,18 @@ def prepare(encoder: Encoder, rows: Rows, rows_at_once: int = 512) -> Rows:
     made = [part for part in map(encoder.prepare, rows.weights.split(rows_at_once)) if part is not None]
     truth = rows.truth if encoder.needs_truth else None
     return Rows(rows.network, rows.weights, torch.cat(made) if made else None, truth)
+
+
+def permute(encoder: Encoder, rows: Rows, permutations: Mapping[str, Tensor]) -> Rows:
+    """The same functions with the hidden units of each network permuted, and all that depends on the weights anew.
+
+    Args:
+        encoder: whose `prepare` made what the rows hold.
+        rows: the networks, M.
+        permutations: int64 [M, size] by group; see `rnnzoo.symmetry.Symmetry.permute`.
+    """
+    weights = symmetry_of(rows.network).permute(rows.weights, permutations)
+    return prepare(encoder, replace(rows, weights=weights))
 
 
 @torch.no_grad()
