@@ -24,6 +24,9 @@ from rnnzoo.manifest import read_manifest
 ROOT = Path(__file__).resolve().parent.parent
 SHORTENED = {"build": ["--dry-run"], "eval": ["--seeds", "1", "--set", "downstream.frozen_steps=20"]}
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+NAMES = [page.name for page in PAGES]
+SLOW = {"encoders.md": pytest.mark.slow}
+"""Pages whose snippets train."""
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -53,14 +56,14 @@ def demo_folder(demo_zoos: dict[str, Path], tmp_path: Path, monkeypatch: pytest.
     return tmp_path
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [pytest.param(page, marks=SLOW.get(page.name, ())) for page in PAGES], ids=NAMES)
 def test_python_snippets_run(page: Path, demo_folder: Path) -> None:
     for snippet in blocks(page, "python"):
         exec(compile(snippet, page.name, "exec"), {})
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_commands_run(page: Path, demo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Builds are planned, not trained, encoders are compared here and with one seed; all else runs as written."""
     monkeypatch.setattr(rnnzoo.eval_commands, "_executor", lambda *_: here)

@@ -60,6 +60,7 @@ def outputs(passed: Passed) -> list[Tensor]:
     return [*passed.edges.values(), *passed.pools.values(), passed.means]
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     models=st.integers(1, 5),
@@ -111,6 +112,7 @@ def test_compiled_passes_and_gradients_are_the_plain_ones(
         assert error <= 1e-5 * torch.linalg.vector_norm(exact_gradient) + 1e-9
 
 
+@pytest.mark.slow
 def test_a_compiled_pass_does_not_depend_on_threads() -> None:
     over = connections(diagonals=True)
     inputs = random_inputs(over, 33, {"a": 24, "b": 32}, 16, 48, with_shared=True)

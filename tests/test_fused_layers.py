@@ -92,6 +92,7 @@ def relative_error(value: Tensor, exact: Tensor) -> float:
     return float(torch.linalg.vector_norm(value - exact) / torch.linalg.vector_norm(exact).clamp_min(1e-9))
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     hidden_size=st.integers(1, 12),
@@ -122,6 +123,7 @@ def test_embedding_and_gradients_are_the_plain_ones(
     assert max(map(relative_error, found, exact)) < TOLERANCE
 
 
+@pytest.mark.slow
 def test_the_compiled_layers_do_not_depend_on_threads() -> None:
     """What the kernels add up is the same in every bit; what PyTorch adds up around them only nearly."""
     network = Network(6, 32, 2, 6)

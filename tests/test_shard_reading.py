@@ -151,7 +151,7 @@ def test_batches_are_collated_as_they_were_read(zoo: Zoo) -> None:
     assert dict(dataset[2])["step"] == zoo["step"][2]
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_workers_and_threads_read_the_same_bytes(many_shards: Zoo, zoo: Zoo, method: str) -> None:
     """Eight workers over shards that are mapped one at a time, started while a thread is reading."""
