@@ -33,6 +33,7 @@ from rnnzoo.encoders.transformer import TransformerEncoder
 from rnnzoo.environment import processor_name
 from rnnzoo.memory import keep_freed_memory
 from rnnzoo.network import Network
+from rnnzoo.recorded_inputs import RecordedInputs
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, DOCUMENT = ROOT / "benchmarks" / "results", ROOT / "docs" / "encoders.md"
@@ -44,7 +45,8 @@ def synthetic_data(rows: int, positions: int) -> EmulationData:
     network = Network(input_size=6, hidden_size=32, layers=2, output_size=6)
     generator = torch.Generator().manual_seed(0)
     return EmulationData(
-        "formal-languages",
+        RecordedInputs("sequences", "tokens", positions),
+        min(22, positions),
         network,
         np.arange(rows),
         torch.zeros(rows, dtype=torch.int64),

@@ -15,7 +15,7 @@ from page_block import PageBlock
 
 from rnnzoo.report.summary import compare_interactive_probing, describe_differences, describe_runs
 from rnnzoo.report.tables import emulation_lines, interval_text, row_label
-from rnnzoo.results import PAPER_EMULATION, Estimate, Results, over_seeds, read_results
+from rnnzoo.results import Estimate, Results, over_seeds, published_losses, read_results
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / "benchmarks" / "results"
@@ -59,7 +59,7 @@ def _emulation(results: Results) -> list[str]:
     labels = dict(zip(_encoders(results), map(row_label, emulation_lines(results).lines), strict=True))
     for encoder in _encoders(results):
         runs = results.emulation(encoder)
-        paper = PAPER_EMULATION.get(results.kind, {}).get(encoder)
+        paper = published_losses(results.kind).get(encoder)
         step = 1000 * median(run.record["seconds"]["training"] / run.record["config"]["steps"] for run in runs)
         cells = [
             _cell(over_seeds(runs, "validation", "total_variation"), 4),

@@ -28,12 +28,12 @@ import psutil
 import torch
 from engine_table import ENGINES, render
 
-from rnnzoo.generation.digits import tile_sources
 from rnnzoo.generation.engines import Snapshot, find_engine
 from rnnzoo.generation.engines.numba_engine import NumbaEngine
-from rnnzoo.generation.languages import language_population
+from rnnzoo.generation.kinds import find_recipe
+from rnnzoo.generation.kinds.formal_languages import language_population
+from rnnzoo.generation.kinds.smnist import tile_sources
 from rnnzoo.generation.population import Population, TileExamples, TokenExamples
-from rnnzoo.generation.published_recipes import find_recipe
 from rnnzoo.generation.recipes import Protocol
 from rnnzoo.network import Network
 

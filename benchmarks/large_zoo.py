@@ -26,11 +26,11 @@ import numpy as np
 from large_zoo_table import LARGE_ZOO, render
 
 from rnnzoo.environment import processor_name
+from rnnzoo.generation.kinds import find_recipe
+from rnnzoo.generation.kinds.formal_languages import offsets_entropy
 from rnnzoo.generation.plan import BUILD_FOLDER, Plan
-from rnnzoo.generation.published_recipes import find_recipe
 from rnnzoo.generation.recipes import Recipe
 from rnnzoo.generation.shard_writer import UnitSource, copy_from_units, pack_zoo, shard_file
-from rnnzoo.generation.splits import offsets_entropy
 from rnnzoo.generation.units import finished_unit, unit_path, write_sidecar
 from rnnzoo.zoo import Zoo, load
 

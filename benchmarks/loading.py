@@ -33,10 +33,10 @@ from torch.utils.data import DataLoader, Dataset
 from rnnzoo.cards import write_card
 from rnnzoo.environment import processor_name
 from rnnzoo.errors import RnnzooError
-from rnnzoo.generation.published_recipes import find_recipe
+from rnnzoo.generation.kinds import find_recipe
+from rnnzoo.generation.kinds.formal_languages import offsets_entropy
 from rnnzoo.generation.recipes import Recipe
 from rnnzoo.generation.shard_writer import pack_zoo
-from rnnzoo.generation.splits import offsets_entropy
 from rnnzoo.zoo import Zoo, load
 
 RESULTS = Path(__file__).parent / "results"

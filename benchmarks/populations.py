@@ -6,9 +6,9 @@ import dataclasses
 
 import numpy as np
 
-from rnnzoo.generation.languages import language_population
+from rnnzoo.generation.kinds import find_recipe
+from rnnzoo.generation.kinds.formal_languages import language_population
 from rnnzoo.generation.population import Population, TileExamples, TokenExamples
-from rnnzoo.generation.published_recipes import find_recipe
 from rnnzoo.generation.recipes import Protocol
 from rnnzoo.network import Network
 

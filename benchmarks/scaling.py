@@ -30,9 +30,9 @@ from schedule_simulation import simulate
 from rnnzoo.environment import processor_name
 from rnnzoo.generation.build import build
 from rnnzoo.generation.crews import RayCluster, ThisProcess, train_in_processes
+from rnnzoo.generation.kinds import find_recipe
 from rnnzoo.generation.plan import Plan
 from rnnzoo.generation.progress import SilentReporter
-from rnnzoo.generation.published_recipes import find_recipe
 from rnnzoo.generation.recipes import Recipe
 from rnnzoo.generation.units import Session, finished_unit, open_session
 from rnnzoo.jobs import cpu_environments

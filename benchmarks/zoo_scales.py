@@ -26,7 +26,7 @@ from zoo_scales_table import ZOO_SCALES, render  # noqa: E402
 
 from rnnzoo.environment import usable_cores, versions  # noqa: E402
 from rnnzoo.generation.build import build  # noqa: E402
-from rnnzoo.generation.published_recipes import RECIPES  # noqa: E402
+from rnnzoo.generation.kinds import published_recipes  # noqa: E402
 from rnnzoo.generation.recipes import Recipe  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"
@@ -37,7 +37,7 @@ def measure(recipe: Recipe, images: str, networks: int) -> dict:
     built = min(networks, recipe.models)
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        manifest = build(recipe.override({"models": built}), Path(folder) / "zoo", "auto", images=images)
+        manifest = build(recipe.override({"models": built}), Path(folder) / "zoo", "auto", source=images)
         seconds = time.perf_counter() - started
     click.echo(f"{recipe.zoo}: {built} of {recipe.models} networks in {seconds:.1f} s", err=True)
     return {
@@ -62,7 +62,7 @@ def main(images: str, networks: int | None, document: bool) -> None:
         ZOO_SCALES.rewrite(ROOT / "README.md", RESULTS)
         return
     zoos: dict[str, dict] = {}
-    for zoo, scales in RECIPES.items():
+    for zoo, scales in published_recipes().items():
         # The first build may compile.
         measure(scales["tiny"].override({"models": 1, "snapshots": (0, 1)}), images, 1)
         zoos[zoo] = {

@@ -7,7 +7,6 @@ stopped at any moment and started again with the same command.
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 import time
 from collections.abc import Callable
@@ -24,7 +23,7 @@ from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.folder_lock import locked
 from rnnzoo.generation.crews import Crew, ThisProcess, report_failures
 from rnnzoo.generation.engines import find_engine
-from rnnzoo.generation.families import family_of
+from rnnzoo.generation.kinds import find_producer
 from rnnzoo.generation.plan import (
     BUILD_FOLDER,
     LOCK_NAME,
@@ -41,7 +40,6 @@ from rnnzoo.generation.recipes import Recipe
 from rnnzoo.generation.shard_writer import UnitSource, copy_from_units, pack_zoo
 from rnnzoo.generation.units import Session, checked_source, finished_unit, history_of_units
 from rnnzoo.manifest import Manifest
-from rnnzoo.schema import columns_of
 
 
 def build(
@@ -49,7 +47,7 @@ def build(
     out: Path,
     engine: str = "auto",
     reporter: Reporter | None = None,
-    images: str = "hub",
+    source: str | None = None,
     crew: Crew | None = None,
     before: Callable[[Session, int], None] | None = None,
 ) -> Manifest:
@@ -60,13 +58,14 @@ def build(
         out: an empty or new folder, or one that holds this very recipe.
         engine: "auto", "reference", "numba" or "cuda".
         reporter: told of the progress.
-        images: smnist only: where its images come from, "hub", "sample" or a folder of IDX files.
+        source: where its data comes from; for smnist "hub", "sample" or a folder of IDX files. None takes what the
+            kind of zoo takes unless told.
         crew: what trains the units, by default this process; see `rnnzoo.generation.crews`.
         before: called before anything is written, with what is built and how many models are still to be trained.
 
     Raises:
-        UsageError: the folder holds something else, the engine cannot be used, or the images are not the recipe's.
-        RnnzooError: the images cannot be had, the disk is full, another build writes to the folder, a finished
+        UsageError: the folder holds something else, the engine cannot be used, or the data is not the recipe's.
+        RnnzooError: the data cannot be had, the disk is full, another build writes to the folder, a finished
             unit was altered, or units failed for good.
     """
     reporter = reporter or SilentReporter()
@@ -74,7 +73,7 @@ def build(
         reporter.message(f"{out} already holds this zoo; nothing to do.")
         return whole_manifest(out)
     crew = crew or ThisProcess()
-    session = _plan(recipe, out, engine, reporter, images, crew)
+    session = _plan(recipe, out, engine, reporter, source, crew)
     missing = sum(len(unit.model_ids) for unit in _missing_units(session))
     if before and missing:
         before(session, missing)
@@ -88,9 +87,9 @@ def build(
     return manifest
 
 
-def _plan(recipe: Recipe, out: Path, engine_name: str, reporter: Reporter, images: str, crew: Crew) -> Session:
+def _plan(recipe: Recipe, out: Path, engine_name: str, reporter: Reporter, source: str | None, crew: Crew) -> Session:
     """The plan of this build, new or as it was begun, and what carries it out; writes nothing."""
-    family = family_of(recipe)
+    producer = find_producer(recipe.zoo)
     # A plan of which nothing was trained binds nobody to its engine.
     begun = read_plan(out) if check_output(out, recipe) == "begun" and any(unit_folder(out).glob("*.json")) else None
     if begun and engine_name not in ("auto", begun.engine):
@@ -98,16 +97,17 @@ def _plan(recipe: Recipe, out: Path, engine_name: str, reporter: Reporter, image
             f"{out} holds an unfinished build by the {begun.engine} engine; the {engine_name} engine would mix "
             f"rounding errors of two kinds. Go on with --engine {begun.engine}, or choose another --out."
         )
-    data = family.load_data(recipe, images)
+    source = source or producer.default_source(recipe)
+    data = producer.load_data(recipe, source)
     name = begun.engine if begun else engine_name
     if crew.is_here or name == "auto":
-        engine, notice = find_engine(name, family.population(recipe, [0], data)[0])
+        engine, notice = find_engine(name, producer.population(recipe, [0], data)[0])
         name = engine.name
         if notice:
             reporter.message(notice)
         if engine.compilation_needed():
             reporter.message(f"Compiling the {name} engine for this machine; later builds find it on disk.")
-    return Session(out, begun or Plan(recipe, name, images, models_per_unit(name)), family, data)
+    return Session(out, begun or Plan(recipe, name, source, models_per_unit(name)), producer, data)
 
 
 def _build_locked(session: Session, reporter: Reporter, crew: Crew) -> None:
@@ -126,7 +126,7 @@ def _build_locked(session: Session, reporter: Reporter, crew: Crew) -> None:
     packing = time.perf_counter()
     sources = [checked_source(out, unit) for unit in units]
     tasks = _stored_tasks(recipe, sources)
-    manifest = pack_zoo(out, recipe, tasks, session.family.split_criterion, partial(copy_from_units, recipe, sources))
+    manifest = pack_zoo(out, recipe, tasks, session.producer.split_criterion, partial(copy_from_units, recipe, sources))
     seconds, devices = history_of_units(out, units)
     seconds["packing"] = time.perf_counter() - packing
     provenance = {
@@ -134,7 +134,7 @@ def _build_locked(session: Session, reporter: Reporter, crew: Crew) -> None:
         "engine": session.plan.engine,
         "device": "; ".join(devices),
         **({"kept_models": session.plan.kept_models} if session.plan.kept_models else {}),
-        **({"images": session.data.origin} if session.data is not None else {}),
+        **({"data": session.data.origin} if session.data is not None else {}),
         "versions": versions(),
         "git_revision": git_revision(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -157,7 +157,7 @@ def _stored_tasks(recipe: Recipe, sources: list[UnitSource]) -> np.ndarray:
 
 def _check_space(out: Path, recipe: Recipe, models: int) -> None:
     """Refuse a build that cannot fit, before any work is done."""
-    row_bytes = sum(column.row_bytes for column in columns_of(json.loads(recipe.canonical_json)))
+    row_bytes = sum(column.row_bytes for column in recipe.columns)
     needed = int(1.7 * row_bytes * len(recipe.snapshots) * models)
     free = shutil.disk_usage(out).free
     if needed > free:

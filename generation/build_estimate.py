@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,21 +14,17 @@ from rnnzoo.durations import duration
 from rnnzoo.environment import usable_cores
 from rnnzoo.generation.crews import Crew
 from rnnzoo.generation.engines import find_engine
-from rnnzoo.generation.families import family_of
+from rnnzoo.generation.kinds import find_producer
 from rnnzoo.generation.plan import Plan, models_per_unit
 from rnnzoo.generation.recipes import Recipe
 from rnnzoo.generation.training_speed import Speed, measure_speed
 from rnnzoo.generation.units import Session
-from rnnzoo.schema import columns_of
 
 LONG_BUILD = 3600
 """Seconds beyond which a terminal is asked."""
 
 WORTHWHILE = 0.8
 """A faster way is named if it takes at most this share of the time."""
-
-NUMBA_SPEEDUP = {"formal-languages": 14.1, "smnist": 3.8}
-"""Times as fast as the reference engine, for each core, as benchmarks/results/engines-*.json has it."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +68,7 @@ class Estimate:
     def _seconds(self, recipe: Recipe, models: int, processes: int | None) -> float | None:
         if self.speed is None or processes is None:
             return None
-        examples = self.session.family.evaluated(recipe, self.session.data)
+        examples = self.session.producer.evaluated(recipe, self.session.data)
         return self.speed.seconds(recipe, examples, models, self.session.plan.models_per_unit, processes)
 
     def _faster_ways(self) -> Iterator[tuple[str, float]]:
@@ -86,9 +81,10 @@ class Estimate:
             ways.insert(0, (f"--workers {workers}", self._seconds(plan.recipe, self.models, workers)))
         one_process = self._seconds(plan.recipe, self.models, 1)
         # What was begun without numba ends without it.
-        if one_process and self.models == plan.recipe.models and (numba := _way_to_numba(self.session)):
+        speedup = self.session.producer.numba_speedup
+        if one_process and speedup and self.models == plan.recipe.models and (numba := _way_to_numba(self.session)):
             cores = min(usable_cores(), plan.models_per_unit)
-            ways.insert(0, (numba, one_process / (NUMBA_SPEEDUP[plan.recipe.zoo] * cores)))
+            ways.insert(0, (numba, one_process / (speedup * cores)))
         return ((way, seconds) for way, seconds in ways if seconds and seconds < WORTHWHILE * (self.seconds or 0))
 
 
@@ -98,7 +94,7 @@ def _way_to_numba(session: Session) -> str | None:
         return None
     if find_spec("numba") is None:
         return "with numba (pip install 'rnnzoo[build]')"
-    engine, _ = find_engine("auto", session.family.population(session.plan.recipe, [0], session.data)[0])
+    engine, _ = find_engine("auto", session.producer.population(session.plan.recipe, [0], session.data)[0])
     return "--engine numba" if engine.name == "numba" else None
 
 
@@ -108,20 +104,20 @@ def estimate_build(session: Session, crew: Crew, models: int, smaller: Mapping[s
 
 
 def session_on_made_up_data(recipe: Recipe, out: Path, engine_name: str) -> Session:
-    """A build that can be measured without images.
+    """A build that can be measured without its data.
 
     Raises:
         UsageError: the engine cannot be used.
     """
-    family = family_of(recipe)
-    data = family.made_up_data(recipe)
-    name = find_engine(engine_name, family.population(recipe, [0], data)[0])[0].name
-    return Session(out, Plan(recipe, name, "made up", models_per_unit(name)), family, data)
+    producer = find_producer(recipe.zoo)
+    data = producer.made_up_data(recipe)
+    name = find_engine(engine_name, producer.population(recipe, [0], data)[0])[0].name
+    return Session(out, Plan(recipe, name, "made up", models_per_unit(name)), producer, data)
 
 
 def largest_size(recipe: Recipe) -> int:
     """Bytes of a zoo of which nothing can be compressed."""
-    return recipe.rows * sum(column.row_bytes for column in columns_of(json.loads(recipe.canonical_json)))
+    return recipe.rows * sum(column.row_bytes for column in recipe.columns)
 
 
 def ask_about(estimate: Estimate, say: Callable[[str], None], agreed: bool) -> None:

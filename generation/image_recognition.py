@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnzoo.digits import TILE_PIXELS, TILES
-from rnnzoo.generation.digits import rotated_tiles, tile_sources
-from rnnzoo.generation.rotation import BACKGROUND
+from rnnzoo.generation.kinds.rotation import BACKGROUND
+from rnnzoo.generation.kinds.smnist import rotated_tiles, tile_sources
+from rnnzoo.kinds.digits import TILE_PIXELS, TILES
 
 _IMAGES_AT_ONCE = 8192
 

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from rnnzoo import limits
-from rnnzoo.digits import CLASSES, TILE_PIXELS, TILE_SIDE
 from rnnzoo.errors import UsageError
-from rnnzoo.languages import LETTERS, VOCABULARY
+from rnnzoo.kinds.digits import CLASSES, TILE_PIXELS, TILE_SIDE
+from rnnzoo.kinds.languages import LETTERS, VOCABULARY
 from rnnzoo.network import Network
 from rnnzoo.strict_json import parse_json, read_bounded, reading, typed
 from rnnzoo.zoo_files import check_place

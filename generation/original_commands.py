@@ -27,9 +27,9 @@ def import_command(folder: Path, out: Path | None, images: str | None, released_
       rnnzoo import formal_languages_tokens_4_length_42_2x32 --out zoos/original
     """
     from rnnzoo.display import say
-    from rnnzoo.generation.digit_images import load_images
+    from rnnzoo.generation.kinds.digit_images import load_images
     from rnnzoo.generation.original_import import import_release
-    from rnnzoo.generation.tasks import DigitTasks
+    from rnnzoo.kinds.smnist import DigitTasks
 
     target = out or Path("zoos") / folder.resolve().name
     found = None if images is None else load_images(DigitTasks(), images)

@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnzoo.atomic import atomic_folder, write_text
-from rnnzoo.digits import POSITIONS, TILE_SIDE
 from rnnzoo.errors import UsageError
 from rnnzoo.generation.original_arguments import FILE
 from rnnzoo.generation.original_arrays import blocks
 from rnnzoo.generation.original_format import array_shapes, released_pixel_values
-from rnnzoo.languages import END, LETTERS
+from rnnzoo.kinds.digits import POSITIONS, TILE_SIDE
+from rnnzoo.kinds.languages import END, LETTERS
 from rnnzoo.schema import is_imported
 from rnnzoo.zoo import Zoo
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnzoo.digits import pixel_values
-from rnnzoo.languages import LETTERS
+from rnnzoo.kinds.digits import pixel_values
+from rnnzoo.kinds.languages import LETTERS
 from rnnzoo.network import Network
 
 UPDATES_AHEAD = 1

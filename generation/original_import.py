@@ -17,10 +17,10 @@ from rnnzoo.atomic import atomic_folder
 from rnnzoo.cards import write_card
 from rnnzoo.environment import git_revision, versions
 from rnnzoo.errors import RnnzooError, UsageError
-from rnnzoo.generation.digit_images import DigitImages
-from rnnzoo.generation.families import family_of
 from rnnzoo.generation.image_recognition import recognise_images
-from rnnzoo.generation.languages import token_examples
+from rnnzoo.generation.kinds import find_producer
+from rnnzoo.generation.kinds.digit_images import DigitImages
+from rnnzoo.generation.kinds.formal_languages import token_examples
 from rnnzoo.generation.original_format import LANGUAGE_ROLLOUTS, pixels_of
 from rnnzoo.generation.original_losses import check_images, check_parts, measure_losses
 from rnnzoo.generation.original_release import OriginalRelease, open_release
@@ -28,7 +28,7 @@ from rnnzoo.generation.original_values import check_values
 from rnnzoo.generation.plan import check_output, whole_manifest
 from rnnzoo.generation.shard_writer import pack_zoo
 from rnnzoo.generation.traces import expected_loss
-from rnnzoo.languages import END, START, score_strings
+from rnnzoo.kinds.languages import END, START, score_strings
 from rnnzoo.manifest import Manifest
 
 Advance = Callable[[int, int], None]
@@ -85,14 +85,14 @@ def import_release(
             file[name][...] = buffer
 
     with atomic_folder(out) as temporary:
-        criterion = family_of(release.recipe).split_criterion
+        criterion = find_producer(release.recipe.zoo).split_criterion
         manifest = pack_zoo(temporary, release.recipe, release.tasks, criterion, copy)
         provenance = {
             "source": "imported",
             "release": folder.resolve().name,
             "updates_ahead": release.recipe.source.updates_ahead,
             "restored_starts": release.recipe.source.restored_starts,
-            **({"images": images.origin} if images else {}),
+            **({"data": images.origin} if images else {}),
             "versions": versions(),
             "git_revision": git_revision(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -146,7 +146,7 @@ def _language_columns(
     overwritten = tokens[:, :, 0] == END
     tokens[:, :, 0] = START
     score = score_strings(tokens, task[:, None])
-    examples = token_examples(release.recipe.seed, release.recipe.language_tasks, range(len(task)), task)
+    examples = token_examples(release.recipe.seed, release.recipe.tasks, range(len(task)), task)
     return {
         "accuracy": score.in_language.mean(axis=1, dtype=np.float32),
         "accuracy_counts": (release.arrays["num_step_correct"][rows, 2] / LANGUAGE_ROLLOUTS).astype(np.float32),

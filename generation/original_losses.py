@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnzoo.digits import pixel_values
 from rnnzoo.errors import RnnzooError, UsageError
-from rnnzoo.generation.digit_images import DigitImages
-from rnnzoo.generation.digits import tile_sources
 from rnnzoo.generation.engines import Snapshot, find_engine
+from rnnzoo.generation.kinds.digit_images import DigitImages
+from rnnzoo.generation.kinds.smnist import tile_sources
 from rnnzoo.generation.original_format import DIGIT_IMAGES_EVALUATED
 from rnnzoo.generation.original_release import OriginalRelease
 from rnnzoo.generation.population import Population, TileExamples
+from rnnzoo.kinds.digits import pixel_values
 
 IMAGES = 60_000
 _KEY = 0x4095164213DD204

@@ -7,7 +7,6 @@ log-probabilities.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnzoo import limits
-from rnnzoo.digits import POSITIONS
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.generation.original_arguments import FILE, Arguments, read_arguments
 from rnnzoo.generation.original_arrays import StoredArray, blocks, open_array
@@ -28,12 +26,13 @@ from rnnzoo.generation.original_format import (
     array_shapes,
 )
 from rnnzoo.generation.recipes import Protocol, Recipe, RolloutPlan, SplitRule
-from rnnzoo.generation.tasks import DigitTasks, LanguageTasks
-from rnnzoo.languages import END
+from rnnzoo.kinds.digits import POSITIONS
+from rnnzoo.kinds.formal_languages import LanguageTasks
+from rnnzoo.kinds.languages import END
+from rnnzoo.kinds.smnist import DigitTasks
 from rnnzoo.manifest import file_sha256
 from rnnzoo.network import Network
 from rnnzoo.recipe_data import check_recipe
-from rnnzoo.schema import columns_of
 from rnnzoo.strict_json import reading
 
 LARGE = ("parameters", "sequences", "logits")
@@ -236,9 +235,9 @@ def _digit_tasks(images_sha256: str) -> DigitTasks:
 
 def _check_sizes(recipe: ImportedRecipe) -> None:
     """Refuse what no zoo could hold, as readers of the zoo would."""
-    data = json.loads(recipe.canonical_json)
+    data = recipe.as_json()
     check_recipe(data)
-    row_bytes = sum(column.row_bytes for column in columns_of(data))
+    row_bytes = sum(column.row_bytes for column in recipe.columns)
     if row_bytes > limits.ROW_BYTES:
         raise ValueError(f"a row takes {row_bytes:,} bytes, more than {limits.ROW_BYTES:,}")
     if len(recipe.canonical_json) > ATTRIBUTE_BYTES:

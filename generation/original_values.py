@@ -8,7 +8,7 @@ from rnnzoo.errors import RnnzooError
 from rnnzoo.generation.original_arrays import blocks
 from rnnzoo.generation.original_format import LANGUAGE_ROLLOUTS, pixels_of
 from rnnzoo.generation.original_release import OriginalRelease
-from rnnzoo.languages import END, START, VOCABULARY
+from rnnzoo.kinds.languages import END, START, VOCABULARY
 
 
 def check_values(release: OriginalRelease) -> None:
@@ -55,7 +55,7 @@ def _check_digit_values(release: OriginalRelease) -> None:
 
 
 def _check_language_values(release: OriginalRelease) -> None:
-    folder, arrays, tasks = release.folder, release.arrays, release.recipe.language_tasks
+    folder, arrays, tasks = release.folder, release.arrays, release.recipe.tasks
     offsets = arrays["tasks"]
     allowed = (offsets >= tasks.smallest_offset) & (offsets <= tasks.largest_offset)
     if offsets[:, 0].any() or not allowed.all():

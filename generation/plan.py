@@ -47,7 +47,7 @@ class Plan:
 
     recipe: Recipe
     engine: str
-    images: str
+    source: str
     models_per_unit: int
     kept_models: int = 0
 
@@ -68,7 +68,7 @@ class Plan:
             "recipe": dataclasses.asdict(self.recipe),
             "recipe_hash": self.recipe.hash,
             "engine": self.engine,
-            "images": self.images,
+            "source": self.source,
             "models_per_unit": self.models_per_unit,
             "kept_models": self.kept_models,
         }
@@ -87,7 +87,7 @@ class Plan:
             raise ValueError("field recipe_hash is not the SHA-256 of the recipe")
         if written.kept_models > recipe.models:
             raise ValueError(f"field kept_models: {written.kept_models} of {recipe.models} models")
-        return cls(recipe, written.engine, written.images, written.models_per_unit, written.kept_models)
+        return cls(recipe, written.engine, written.source, written.models_per_unit, written.kept_models)
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class _WrittenPlan:
     recipe: dict[str, Any]
     recipe_hash: str
     engine: str
-    images: str
+    source: str
     models_per_unit: Annotated[int, Meta(ge=1, le=limits.MODELS)]
     kept_models: Annotated[int, Meta(ge=0, le=limits.MODELS)]
 

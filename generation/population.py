@@ -124,9 +124,9 @@ class Population:
         return len(self.model_ids)
 
     def initial_weights(self) -> NDArray[np.float32]:
-        """Weights at step 0, float32 [M, P]: uniform in +-1/sqrt(hidden_size), PyTorch's default."""
+        """Weights at step 0, float32 [M, P], uniform within the bound of the networks' cell."""
         words = random_words(self.seed, self.model_ids, Purpose.INITIAL_WEIGHTS, 0, self.network.parameter_count)
-        return symmetric_floats(words, self.network.hidden_size**-0.5)
+        return symmetric_floats(words, self.network.initial_bound)
 
     def model_index(self, model_ids: Sequence[int]) -> NDArray[np.intp]:
         """Positions of the given model ids in this population."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rnnzoo.environment import device_kinds, numeric_versions, versions
 from rnnzoo.errors import UsageError
 from rnnzoo.generation.engines import Engine, find_engine
-from rnnzoo.generation.families import family_of
+from rnnzoo.generation.kinds import find_producer
 from rnnzoo.generation.population import Population
 from rnnzoo.generation.recipes import Recipe, recipe_from_dict
 from rnnzoo.manifest import Manifest, read_manifest
@@ -91,7 +91,7 @@ def trained_recipe(folder: Path) -> tuple[Manifest, Recipe]:
 
 
 def rebuild(
-    folder: Path, model: int, engine: str = "auto", images: str | None = None,
+    folder: Path, model: int, engine: str = "auto", source: str | None = None,
     progress: Callable[[int, float], None] = lambda done, loss: None,
 ) -> Rebuilt:  # fmt: skip
     """Train one model of a zoo again and compare it with what the zoo holds.
@@ -100,31 +100,26 @@ def rebuild(
         folder: the zoo's folder.
         model: number of the model.
         engine: what trains; "auto" takes the engine that trained the zoo if it can be used here.
-        images: smnist only: "hub", "sample" or a folder of IDX files, by default as `default_images`.
+        source: where its data comes from; for smnist "hub", "sample" or a folder of IDX files.
         progress: told of the steps done and the loss.
 
     Raises:
-        UsageError: no such model, an imported zoo, or an engine or images that cannot be used.
+        UsageError: no such model, an imported zoo, or an engine or data that cannot be used.
     """
     manifest, recipe = trained_recipe(folder)
     if not 0 <= model < recipe.models:
         raise UsageError(f"{folder} has no model {model}: its models are numbered 0 to {recipe.models - 1}.")
-    family = family_of(recipe)
-    data = family.load_data(recipe, images or default_images(recipe))
-    population, tasks = family.population(recipe, [model], data)
+    producer = find_producer(recipe.zoo)
+    data = producer.load_data(recipe, source or producer.default_source(recipe))
+    population, tasks = producer.population(recipe, [model], data)
     trainer = _engine(engine, manifest.provenance["engine"], population)
     stored = Zoo(folder, manifest).filter(model_id=model)
     differences: list[Difference] = []
     for snapshot in trainer.train(population, progress):
-        rows = family.rows(recipe, trainer, population, tasks, snapshot, data)
+        rows = producer.rows(recipe, trainer, population, tasks, snapshot, data)
         differences += _compare(stored.at_step(snapshot.step), rows, snapshot.step)
     departures = tuple(departures_from(manifest.provenance, trainer.name, trainer.describe_device()))
     return Rebuilt(f"{trainer.name} on {trainer.describe_device()}", departures, tuple(differences))
-
-
-def default_images(recipe: Recipe) -> str:
-    """Where smnist's images come from unless told: the sample if the recipe is for it, else the Hub."""
-    return "sample" if getattr(recipe.tasks, "images", None) == "sample" else "hub"
 
 
 def departures_from(provenance: Mapping[str, Any], engine: str, device: str) -> Iterator[str]:

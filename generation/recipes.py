@@ -15,12 +15,14 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
-from rnnzoo.errors import UsageError
-from rnnzoo.generation.tasks import DigitTasks, LanguageTasks, require
+from rnnzoo.errors import UsageError, require
+from rnnzoo.kinds import find_kind
 from rnnzoo.network import Network
+from rnnzoo.schema import Column
 from rnnzoo.strict_json import typed
 
 RECIPE_VERSION = 1
+PAPER_SNAPSHOTS = (0, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class Recipe:
         network: shape of the networks.
         protocol: how they are trained.
         snapshots: optimizer steps at which a row is recorded; step 0 is the initialisation.
-        tasks: the task distribution.
+        tasks: the task distribution, of the type that the kind of zoo says.
         rollouts: what is recorded per snapshot.
         split: which tasks are held out.
 
@@ -120,7 +122,7 @@ class Recipe:
     network: Network
     protocol: Protocol
     snapshots: tuple[int, ...]
-    tasks: LanguageTasks | DigitTasks
+    tasks: Any
     rollouts: RolloutPlan
     split: SplitRule
     version: int = RECIPE_VERSION
@@ -143,6 +145,10 @@ class Recipe:
             f"with --snapshots {_named(self.snapshots, self.protocol.steps)}.",
         )
 
+    def as_json(self) -> dict[str, Any]:
+        """The recipe as JSON data."""
+        return json.loads(self.canonical_json)
+
     @property
     def canonical_json(self) -> str:
         """The recipe as JSON with sorted keys and no spaces: equal recipes give equal text."""
@@ -154,16 +160,9 @@ class Recipe:
         return hashlib.sha256(self.canonical_json.encode()).hexdigest()
 
     @property
-    def language_tasks(self) -> LanguageTasks:
-        """The task distribution of a formal-languages recipe."""
-        assert isinstance(self.tasks, LanguageTasks)
-        return self.tasks
-
-    @property
-    def digit_tasks(self) -> DigitTasks:
-        """The task distribution of an smnist recipe."""
-        assert isinstance(self.tasks, DigitTasks)
-        return self.tasks
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of its zoo."""
+        return find_kind(self.zoo).columns(self.as_json())
 
     @property
     def rows(self) -> int:
@@ -223,9 +222,9 @@ def recipe_from_dict(data: Mapping[str, Any]) -> Recipe:
     version, zoo = data.get("version", RECIPE_VERSION), data.get("zoo")
     if not isinstance(version, int) or version > RECIPE_VERSION:
         raise UsageError(f"The recipe has version {version!r}; this rnnzoo knows {RECIPE_VERSION}: update rnnzoo.")
-    if not isinstance(zoo, str) or zoo not in TASKS:
+    if not isinstance(zoo, str) or not find_kind(zoo).known:
         raise UsageError(f"Recipe field zoo={zoo!r} is no kind of zoo that this rnnzoo knows: update rnnzoo.")
-    kinds = {**get_type_hints(Recipe), "tasks": TASKS[zoo]}
+    kinds = {**get_type_hints(Recipe), "tasks": find_kind(zoo).tasks}
     if unknown := sorted(data.keys() - kinds.keys()):
         raise UsageError(f"Recipe field {unknown[0]!r} is unknown to this version of rnnzoo: update rnnzoo.")
     if missing := sorted(kinds.keys() - data.keys() - {"version"}):
@@ -240,6 +239,3 @@ def _typed(name: str, value: Any, kind: Any) -> Any:
         nested = str(error).startswith("field ")
         reason = f".{str(error).removeprefix('field ')}" if nested else f"={value!r} is impossible ({error})"
         raise UsageError(f"Recipe field {name}{reason}.") from error
-
-
-TASKS: dict[str, type] = {"formal-languages": LanguageTasks, "smnist": DigitTasks}

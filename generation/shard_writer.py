@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,9 +17,9 @@ from numpy.typing import NDArray
 from rnnzoo.atomic import atomic_path
 from rnnzoo.generation.recipes import Recipe
 from rnnzoo.generation.splits import assign_splits
-from rnnzoo.manifest import Manifest, ShardFile, SplitCounts, file_sha256
+from rnnzoo.manifest import Manifest, ShardFile, SplitCounts, described_zoo, file_sha256
 from rnnzoo.mapped_shard import MappedShard
-from rnnzoo.schema import SCHEMA_VERSION, SPLITS, Column, columns_of
+from rnnzoo.schema import SPLITS, Column
 from rnnzoo.shard_layout import COMPRESSION, ShardPlan
 
 SHARD_BYTES = 48 * 2**20
@@ -36,7 +35,7 @@ def shard_file(path: Path, rows: int, recipe: Recipe, split: str | None) -> Iter
 
     The file is made in memory and written in one piece: HDF5 crashes the process when a disk fills up.
     """
-    plan = ShardPlan.of_recipe(json.loads(recipe.canonical_json), rows, split)
+    plan = ShardPlan.of_zoo(recipe.zoo, recipe.hash, recipe.columns, rows, split)
     with h5py.File(path.name, "w", driver="core", backing_store=False) as file:
         for name, value in plan.attributes.items():
             # A text of fixed length lies in the header itself, so that checking it never leads elsewhere.
@@ -78,14 +77,13 @@ class UnitSource:
             RnnzooError: it is not.
         """
         rows = (self.stop - self.start) * len(recipe.snapshots)
-        plan = ShardPlan.of_recipe(json.loads(recipe.canonical_json), rows, split=None)
+        plan = ShardPlan.of_zoo(recipe.zoo, recipe.hash, recipe.columns, rows, split=None)
         return MappedShard(self.path, plan, self.path.stat().st_size, sha256=None)
 
 
 def models_per_shard(recipe: Recipe) -> int:
     """Models whose rows together come close to the shard size."""
-    columns = columns_of(json.loads(recipe.canonical_json))
-    model_bytes = len(recipe.snapshots) * sum(column.row_bytes for column in columns)
+    model_bytes = len(recipe.snapshots) * sum(column.row_bytes for column in recipe.columns)
     return max(1, SHARD_BYTES // model_bytes)
 
 
@@ -122,15 +120,7 @@ def pack_zoo(
             "models": len(models),
             "tasks": len(np.unique(tasks[models], axis=0)),
         }
-    return Manifest(
-        zoo=recipe.zoo,
-        schema_version=SCHEMA_VERSION,
-        recipe=json.loads(recipe.canonical_json),
-        recipe_hash=recipe.hash,
-        splits=splits,
-        files=tuple(files),
-        provenance={},
-    )
+    return Manifest(**described_zoo(recipe.as_json()), splits=splits, files=tuple(files), provenance={})
 
 
 def pack_split(

@@ -16,20 +16,6 @@ from rnnzoo.generation.recipes import SplitRule
 from rnnzoo.schema import SPLITS
 
 
-def offsets_entropy(tasks: NDArray) -> NDArray[np.float64]:
-    """Entropy in nats of (0, m_b, m_c, m_d), shifted to a minimum of 1 and normalised; tasks [N, 3]."""
-    offsets = np.concatenate([np.zeros((len(tasks), 1)), tasks], axis=1)
-    shifted = offsets - offsets.min(axis=1, keepdims=True) + 1
-    shares = shifted / shifted.sum(axis=1, keepdims=True)
-    # Equal entropies must tie exactly, so that the order of the letters cannot decide between them.
-    return np.round(-(shares * np.log(shares)).sum(axis=1), 12)
-
-
-def angle(tasks: NDArray) -> NDArray[np.float64]:
-    """The angle in degrees itself; tasks [N, 1]."""
-    return tasks[:, 0]
-
-
 def held_out_count(tasks: int, share: float) -> int:
     """How many of the unique tasks a held-out split gets: rounded, at least one where there are three."""
     if share == 0:

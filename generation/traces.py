@@ -1,4 +1,4 @@
-"""Turn a snapshot of a population into rows: sample rollouts, score them, record traces."""
+"""What the rows of a snapshot have in common, whatever the kind of zoo."""
 
 from __future__ import annotations
 
@@ -6,48 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from rnnzoo.generation.engines import Engine, Snapshot
+from rnnzoo.generation.engines import Snapshot
 from rnnzoo.generation.population import Population, TokenExamples
-from rnnzoo.generation.recipes import Recipe
-from rnnzoo.languages import START, score_strings
-from rnnzoo.lstm import run
 from rnnzoo.network import Network
-
-
-def language_rows(
-    recipe: Recipe,
-    engine: Engine,
-    population: Population,
-    tasks: NDArray[np.int8],
-    snapshot: Snapshot,
-    data: None = None,
-) -> dict[str, NDArray[Any]]:
-    """The rows of one snapshot of a formal-languages population: every column of the schema, [M, *shape]."""
-    tokens, log_probs = engine.sample_rollouts(
-        population,
-        snapshot,
-        rollouts=recipe.rollouts.evaluated,
-        recorded=recipe.rollouts.recorded,
-        length=recipe.language_tasks.length,
-        start=START,
-    )
-    assert isinstance(population.examples, TokenExamples)
-    score = score_strings(tokens, tasks[:, None])
-    with np.errstate(over="ignore"):
-        recorded = log_probs.astype(np.float16)
-    return {
-        **identity_columns(population, snapshot),
-        "task": tasks,
-        "accuracy": score.in_language.mean(axis=1, dtype=np.float32),
-        "accuracy_counts": score.counts_fit.mean(axis=1, dtype=np.float32),
-        "finished": score.finished.mean(axis=1, dtype=np.float32),
-        "train_loss": expected_loss(population.network, population.examples, snapshot.weights),
-        "sequences": tokens[:, : recipe.rollouts.recorded],
-        "log_probs": recorded,
-    }
 
 
 def identity_columns(population: Population, snapshot: Snapshot) -> dict[str, NDArray[Any]]:
@@ -60,6 +23,12 @@ def identity_columns(population: Population, snapshot: Snapshot) -> dict[str, ND
     }
 
 
+def half_precision(log_probs: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Log-probabilities as traces keep them; what a diverged model is sure of becomes infinite."""
+    with np.errstate(over="ignore"):
+        return log_probs.astype(np.float16)
+
+
 def expected_loss(
     network: Network, examples: TokenExamples, weights: NDArray[np.float32], models_at_once: int = 64
 ) -> NDArray[np.float32]:
@@ -69,6 +38,11 @@ def expected_loss(
     summation, which may depend on threads and on how many models are computed at once, then moves the last bit of
     one float32 result in some ten million.
     """
+    # Recipes are listed without PyTorch, which takes seconds to load.
+    import torch
+
+    from rnnzoo.lstm import run
+
     losses = []
     for chunk in _chunks(len(weights), models_at_once):
         strings = torch.from_numpy(examples.strings[chunk].astype(np.int64))

@@ -66,18 +66,18 @@ def measure_speed(session: Session) -> Speed:
         training = _seconds(session, models, steps, evaluated=1)[0] - setup
     recipe = session.plan.recipe.override(_fewer(session.plan.recipe, MEASURED_EXAMPLES))
     _, evaluation = _seconds(session, models, steps=0, evaluated=recipe.rollouts.evaluated)
-    return Speed(threads, setup, training / steps, evaluation / session.family.evaluated(recipe, session.data))
+    return Speed(threads, setup, training / steps, evaluation / session.producer.evaluated(recipe, session.data))
 
 
 def _seconds(session: Session, models: int, steps: int, evaluated: int) -> tuple[float, float]:
     """Seconds of training, and of evaluating the last snapshot."""
-    recipe, family = session.plan.recipe, session.family
+    recipe, producer = session.plan.recipe, session.producer
     recipe = recipe.override({"models": models, "snapshots": (steps,), **_fewer(recipe, evaluated)})
     started = time.perf_counter()
-    population, tasks = family.population(recipe, range(models), session.data)
+    population, tasks = producer.population(recipe, range(models), session.data)
     (snapshot,) = session.engine.train(population, lambda done, loss: raise_if_interrupted())
     trained = time.perf_counter()
-    family.rows(recipe, session.engine, population, tasks, snapshot, session.data)
+    producer.rows(recipe, session.engine, population, tasks, snapshot, session.data)
     return trained - started, time.perf_counter() - trained
 
 

@@ -15,7 +15,7 @@ from rnnzoo import limits
 from rnnzoo.atomic import write_json
 from rnnzoo.errors import RnnzooError
 from rnnzoo.generation.engines import Engine, find_engine
-from rnnzoo.generation.families import Family, family_of
+from rnnzoo.generation.kinds import Producer, find_producer
 from rnnzoo.generation.plan import Plan, Unit, read_plan, unit_folder
 from rnnzoo.generation.shard_writer import UnitSource, shard_file, write_unit_rows
 from rnnzoo.jobs import Task
@@ -30,13 +30,13 @@ class Session:
     Attributes:
         out: the zoo's folder.
         plan: the build's plan.
-        family: its kind of zoo.
-        data: what all models share, see `Family.load_data`.
+        producer: how its kind of zoo is made.
+        data: what all models share, see `Producer.load_data`.
     """
 
     out: Path
     plan: Plan
-    family: Family
+    producer: Producer
     data: Any
 
     @cached_property
@@ -46,7 +46,7 @@ class Session:
         Raises:
             UsageError: the plan's engine cannot be used here.
         """
-        return find_engine(self.plan.engine, self.family.population(self.plan.recipe, [0], self.data)[0])[0]
+        return find_engine(self.plan.engine, self.producer.population(self.plan.recipe, [0], self.data)[0])[0]
 
     def train(self, unit: Unit, progress: Callable[[int, float], None], out: Path | None = None) -> None:
         """Train a unit's models and write their rows; the sidecar written last says that the unit is whole.
@@ -58,14 +58,14 @@ class Session:
         """
         recipe = self.plan.recipe
         started = time.perf_counter()
-        population, tasks = self.family.population(recipe, unit.model_ids, self.data)
+        population, tasks = self.producer.population(recipe, unit.model_ids, self.data)
         path = unit_path(out or self.out, unit)
         snapshots = len(recipe.snapshots)
         recording = 0.0
         with shard_file(path, len(population) * snapshots, recipe, split=None) as file:
             for index, snapshot in enumerate(self.engine.train(population, progress)):
                 began = time.perf_counter()
-                rows = self.family.rows(recipe, self.engine, population, tasks, snapshot, self.data)
+                rows = self.producer.rows(recipe, self.engine, population, tasks, snapshot, self.data)
                 write_unit_rows(file, rows, index, snapshots)
                 recording += time.perf_counter() - began
         total = time.perf_counter() - started
@@ -75,8 +75,8 @@ class Session:
 
 def open_session(out: Path, plan: Plan) -> Session:
     """The session of a plan, ready to train."""
-    family = family_of(plan.recipe)
-    session = Session(out, plan, family, family.load_data(plan.recipe, plan.images))
+    producer = find_producer(plan.recipe.zoo)
+    session = Session(out, plan, producer, producer.load_data(plan.recipe, plan.source))
     _ = session.engine
     return session
 

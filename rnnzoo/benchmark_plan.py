@@ -13,8 +13,8 @@ from rnnzoo.emulation_config import PROFILES, EmulationConfig
 from rnnzoo.encoders import find_encoder
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.job_queue import Job
+from rnnzoo.kinds import find_kind
 from rnnzoo.manifest import Manifest, canonical_sha256
-from rnnzoo.properties import properties_of
 from rnnzoo.results import RAILS
 from rnnzoo.strict_json import read_json
 
@@ -197,8 +197,10 @@ def matrix(
     """
     for encoder in encoders:
         find_encoder(encoder)
-    asked = properties_of(plan.kind, None if properties is None else tuple(properties))
-    return Matrix(tuple(dict.fromkeys(encoders)), tuple(dict.fromkeys(seeds)), tuple(p.name for p in asked), supervised)
+    kind = find_kind(plan.kind)
+    every = [known.name for known in kind.properties()]
+    asked = every if properties is None else [kind.property_named(name).name for name in dict.fromkeys(properties)]
+    return Matrix(tuple(dict.fromkeys(encoders)), tuple(dict.fromkeys(seeds)), tuple(asked), supervised)
 
 
 def run_name(kind: str, encoder: str, seed: int, *details: str) -> str:

@@ -18,7 +18,7 @@ from torch import Tensor
 from rnnzoo.atomic import atomic_path, write_json, write_text
 from rnnzoo.benchmark_plan import REQUIRED_SPLITS, BenchmarkPlan, read_plan, run_name
 from rnnzoo.downstream import is_seen_half, train_end_to_end, train_on_embeddings
-from rnnzoo.emulated_performance import emulated_accuracy
+from rnnzoo.emulated_performance import Emulated, emulated_accuracy
 from rnnzoo.emulation import EmulationTraining, evaluate
 from rnnzoo.emulation_checkpoints import CHECKPOINT_NAME, train_with_checkpoints
 from rnnzoo.emulation_data import EmulationData, load_data
@@ -28,7 +28,7 @@ from rnnzoo.environment import processor_name, versions
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.jobs import Progress
 from rnnzoo.memory import keep_freed_memory
-from rnnzoo.properties import Property, properties_of
+from rnnzoo.properties import Property
 from rnnzoo.results import RECORD_NAME
 from rnnzoo.zoo import load
 
@@ -88,7 +88,7 @@ class BenchmarkRuns:
         name = subject.run("downstream", payload["property"], "supervised") if supervised else subject.run("emulation")
         try:
             if supervised:
-                (asked,) = properties_of(self.plan.kind, (payload["property"],))
+                asked = self.zoo.kind.property_named(payload["property"])
                 self.train_supervised(subject, asked, progress)
             else:
                 self.pretrain(subject, progress)
@@ -116,9 +116,8 @@ class BenchmarkRuns:
         for split, data in self.tests.items():
             losses = evaluate(training.encoder, training.emulator, data, self.config.emulation.evaluated_rollouts)
             z = embed_rows(training.encoder, data.networks)
-            real, emulated = emulated_accuracy(
-                training.emulator, z, data, self.zoo, self.config.emulation.emulated_strings, subject.seed
-            )
+            strings = self.config.emulation.emulated_strings
+            real, emulated = emulated_accuracy(Emulated(training.emulator, z, data, strings, subject.seed), self.zoo)
             metrics[split] = {name: float(values.mean()) for name, values in losses.items()}
             if np.isfinite(real).all():
                 metrics[split]["emulated_accuracy_gap"] = float(np.mean(np.abs(real - emulated)))
@@ -145,7 +144,7 @@ class BenchmarkRuns:
         pretrained = run_folder(self.folder, subject.run("emulation"))
         encoder = _pretrained(pretrained / "encoder", subject.encoder).to(self.device)
         z = embed_rows(encoder, self.data.networks)
-        for asked in properties_of(self.plan.kind, tuple(missing)):
+        for asked in map(self.zoo.kind.property_named, missing):
             began = time.perf_counter()
             learned, scored, labels = self._labelled(asked)
             outputs = asked.outputs(self.zoo)
@@ -201,13 +200,12 @@ class BenchmarkRuns:
     ) -> dict[str, np.ndarray]:
         """What the report shows of every row of a split."""
         rows = self.zoo[np.searchsorted(self.zoo.row_numbers, data.row_numbers)]
-        accuracy = rows["accuracy" if self.plan.kind == "formal-languages" else "eval_accuracy"]
         return {
             "split": np.array([split] * len(data)),
             "model_id": rows["model_id"],
             "step": rows["step"],
             "task": rows["task"],
-            "accuracy": accuracy.astype(np.float64),
+            "accuracy": rows.kind.headline(rows),
             "total_variation": loss,
             "real_accuracy": real,
             "emulated_accuracy": emulated,

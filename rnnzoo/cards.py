@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -12,7 +11,7 @@ import yaml
 
 from rnnzoo.atomic import write_text
 from rnnzoo.manifest import Manifest
-from rnnzoo.schema import SPLITS, Column
+from rnnzoo.schema import Column
 
 CARD = "README.md"
 
@@ -29,7 +28,7 @@ def render_card(manifest: Manifest, dataset: str | None = None) -> str:
         manifest: the zoo's manifest.
         dataset: name to load it by; by default its published name.
     """
-    template = Template((files("rnnzoo.card_templates") / f"{manifest.zoo}.md").read_text(encoding="utf-8"))
+    template = Template(manifest.kind.card_template())
     body = template.substitute(_values(manifest, dataset or f"rnnzoo/{manifest.zoo}"))
     return f"---\n{yaml.safe_dump(front_matter(manifest), sort_keys=False)}---\n\n{body}"
 
@@ -46,7 +45,7 @@ def configurations(columns: Sequence[Column]) -> dict[str, list[Column]]:
 
 def front_matter(manifest: Manifest) -> dict[str, Any]:
     """The metadata `datasets` reads from a card: configurations, their files and their features."""
-    splits = [split for split in SPLITS if split in manifest.splits]
+    splits = list(manifest.splits)
     data_files = [
         {"split": split, "path": [file.path for file in manifest.files if file.split == split]} for split in splits
     ]
@@ -54,7 +53,7 @@ def front_matter(manifest: Manifest) -> dict[str, Any]:
     return {
         "license": "apache-2.0",
         "pretty_name": f"rnnzoo {manifest.zoo}",
-        "tags": ["model-zoo", "weight-space-learning", "recurrent-neural-network", "lstm"],
+        "tags": ["model-zoo", "weight-space-learning", "recurrent-neural-network", manifest.network.cell],
         "configs": [
             {"config_name": name, "data_files": data_files} | ({"default": True} if name == "default" else {})
             for name in configs
@@ -84,9 +83,7 @@ def _feature(column: Column) -> dict[str, Any]:
 
 
 def _values(manifest: Manifest, dataset: str) -> dict[str, Any]:
-    layout = [
-        (p.name, " x ".join(map(str, p.shape)), f"{p.offset}..{p.stop - 1}") for p in manifest.network.parameters()
-    ]
+    layout = [(p.name, " x ".join(map(str, p.shape)), f"{p.offset}..{p.stop - 1}") for p in manifest.weight_layout]
     columns = [
         (f"`{c.name}`", c.dtype, " x ".join(map(str, c.shape)) or "number", c.unit, c.description)
         for c in manifest.columns
@@ -94,9 +91,7 @@ def _values(manifest: Manifest, dataset: str) -> dict[str, Any]:
     counts = [(name, c["models"], c["tasks"], c["rows"]) for name, c in manifest.splits.items()]
     return {
         "dataset": dataset,
-        "dataset_name": {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}.get(
-            manifest.recipe["tasks"].get("dataset", ""), ""
-        ),
+        **manifest.kind.card_values(manifest.recipe),
         "models": manifest.recipe["models"],
         "network": manifest.network.describe(),
         "snapshot_count": len(manifest.snapshots),
@@ -120,9 +115,8 @@ def _provenance(manifest: Manifest) -> str:
             f"- imported from the original authors' release `{facts['release']}`, whose weights at step s have had "
             f"s + {facts['updates_ahead']} updates"
         )
-    if "images" in facts:
-        tasks = manifest.recipe["tasks"]
-        lines.append(f"- {tasks['images']} images of {tasks['dataset']}, from {facts['images']}")
+    if "data" in facts:
+        lines.append(f"- {manifest.kind.data_text(manifest.recipe)}, from {facts['data']}")
     if facts.get("restored_starts"):
         lines.append(
             f"- {facts['restored_starts']} recorded rollouts got their start token back, over which the release has an "

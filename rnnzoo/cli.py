@@ -17,7 +17,7 @@ from rnnzoo.errors import RnnzooError
 from rnnzoo.interruption import watch_for_interrupts
 
 if TYPE_CHECKING:
-    from rnnzoo.zoo import Zoo
+    pass
 
 _LAZY_COMMANDS = {
     "build": "rnnzoo.generation.commands:build_command",
@@ -70,7 +70,7 @@ def list_command(folder: Path) -> None:
     from rnnzoo.hub import local_zoos
     from rnnzoo.manifest import read_manifest
 
-    recipes = importlib.import_module("rnnzoo.generation.published_recipes").RECIPES
+    recipes = importlib.import_module("rnnzoo.generation.kinds").published_recipes()
     table = Table(
         "zoo", "scale", "models", "steps", "snapshots", "rows", title="can be built: rnnzoo build ZOO --scale SCALE"
     )
@@ -120,14 +120,8 @@ def show_command(zoo: str, split: str | None, step: int | None, plot: Path | Non
     console.line_of_text(extremes_text(last))
     console.line_of_text(cache_text(rows))
     if plot is not None:
-        _plot(rows, plot)
+        rows.kind.draw(rows, plot)
         console.line_of_text(f"Picture written to {plot}")
-
-
-def _plot(rows: Zoo, path: Path) -> None:
-    from rnnzoo.plots import plot_training
-
-    plot_training(rows, path)
 
 
 @cli.command("cache")

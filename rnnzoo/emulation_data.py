@@ -11,15 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rnnzoo.digits import pixel_values
 from rnnzoo.encoders.protocol import Context, InputSpace, Rows
 from rnnzoo.errors import UsageError
 from rnnzoo.network import Network
+from rnnzoo.recorded_inputs import RecordedInputs
 
 if TYPE_CHECKING:
     from rnnzoo.zoo import Zoo
 
-PROBE_LENGTHS = {"formal-languages": 22, "smnist": 50}
 EXAMPLES = 64
 ROWS_AT_ONCE = 256
 LOWEST_LOG_PROB = -60.0
@@ -31,7 +30,8 @@ class EmulationData:
     """Rows of one split. Rollouts stay in the dtypes of the zoo and become floats batch by batch.
 
     Args:
-        kind: kind of zoo.
+        inputs: how recorded inputs become what networks are fed.
+        probe_length: steps of a probing sequence.
         network: shape of the networks.
         row_numbers: rows of the zoo, int64 [R]; diverged rows are left out.
         steps: optimizer updates, int64 [R].
@@ -41,7 +41,8 @@ class EmulationData:
         truth: float32 [R, truth_size]; see `truth_features`.
     """
 
-    kind: str
+    inputs: RecordedInputs
+    probe_length: int
     network: Network
     row_numbers: NDArray[np.int64]
     steps: Tensor
@@ -89,8 +90,8 @@ class EmulationData:
         inputs = self._dense(self.recorded[chosen, rollouts])
         return Context(
             self.network,
-            input_space(self.kind, self.network),
-            min(PROBE_LENGTHS[self.kind], inputs.shape[1]),
+            input_space(self.inputs, self.network),
+            self.probe_length,
             z_size,
             self.truth.shape[1],
             inputs,
@@ -109,17 +110,17 @@ class EmulationData:
 
     def _dense(self, recorded: Tensor) -> Tensor:
         """Recorded inputs [N, ...] as the networks saw them, float32 [N, positions, input_size]."""
-        if self.kind == "formal-languages":
+        if self.inputs.form == "tokens":
             tokens = torch.arange(self.network.input_size, dtype=recorded.dtype, device=recorded.device)
             return (recorded[..., None] == tokens).float()
-        tiles = _pixel_values(recorded.device)[recorded.long()]
-        return torch.nn.functional.pad(tiles, (0, 0, 1, 0))
+        numbers = _values(self.inputs, recorded.device)[recorded.long()]
+        return torch.nn.functional.pad(numbers, (0, 0, self.inputs.zeros_before, 0))
 
 
 @cache
-def _pixel_values(device: torch.device) -> Tensor:
-    """What a network sees for each pixel intensity, float32 [256], brought to a device once."""
-    return torch.from_numpy(pixel_values()).to(device)
+def _values(inputs: RecordedInputs, device: torch.device) -> Tensor:
+    """What a network sees for each stored number, float32 [256], brought to a device once."""
+    return torch.from_numpy(inputs.values).to(device)
 
 
 def load_data(zoo: Zoo, rollouts: int | None = None) -> EmulationData:
@@ -135,50 +136,39 @@ def load_data(zoo: Zoo, rollouts: int | None = None) -> EmulationData:
     Raises:
         UsageError: no sound rows, or a zoo without recorded rollouts.
     """
-    name = "sequences" if zoo.manifest.zoo == "formal-languages" else "tiles"
-    there = {column.name for column in zoo.columns}
-    if missing := sorted({name, "log_probs"} - there):
-        raise UsageError(
-            f"{zoo.folder} has no column {missing[0]!r}: emulation needs recorded rollouts, so use the full zoo, "
-            "not a light configuration of it."
-        )
+    if (inputs := zoo.manifest.inputs) is None:
+        raise UsageError(f"{zoo.folder} has no recorded rollouts, which emulation needs: name a zoo that keeps traces.")
     zoo = zoo[np.flatnonzero(~zoo["diverged"])]
     if not len(zoo):
         raise UsageError(f"{zoo.folder} has no sound rows in this split: build a larger zoo.")
     parts = []
     for start in range(0, len(zoo), ROWS_AT_ONCE):
         rows = zoo[start : start + ROWS_AT_ONCE]
-        parts.append((rows["weights"], rows[name][:, :rollouts].copy(), rows["log_probs"][:, :rollouts].copy()))
+        parts.append(
+            (rows["weights"], rows[inputs.column][:, :rollouts].copy(), rows["log_probs"][:, :rollouts].copy())
+        )
     weights, recorded, log_probs = (torch.from_numpy(np.concatenate(part)) for part in zip(*parts, strict=True))
-    if name == "sequences":
-        recorded = recorded[:, :, : log_probs.shape[2]]
+    if inputs.form == "tokens":
+        recorded = recorded[:, :, : inputs.positions]
     steps = torch.from_numpy(zoo["step"].astype(np.int64))
+    length = zoo.kind.probe_length(inputs)
     truth = truth_features(zoo)
-    return EmulationData(zoo.manifest.zoo, zoo.network, zoo.row_numbers, steps, weights, recorded, log_probs, truth)
+    return EmulationData(inputs, length, zoo.network, zoo.row_numbers, steps, weights, recorded, log_probs, truth)
 
 
 def truth_features(zoo: Zoo) -> Tensor:
     """What there is to know of each row as numbers: task, training step and accuracy, float32 [rows, truth_size].
 
-    A language is three one-hot choices, an angle its sine and cosine; steps count on a logarithmic scale.
+    Steps count on a logarithmic scale; what cannot be known is 0.
     """
-    task = zoo["task"]
-    if zoo.manifest.zoo == "formal-languages":
-        bounds = zoo.manifest.recipe["tasks"]
-        choices = np.arange(bounds["smallest_offset"], bounds["largest_offset"] + 1)
-        described = (task[:, :, None] == choices).reshape(len(task), -1)
-        accuracy = zoo["accuracy"]
-    else:
-        radians = np.deg2rad(task)
-        described = np.stack([np.sin(radians), np.cos(radians)], axis=1)
-        accuracy = zoo["eval_accuracy"]
     step = np.log1p(zoo["step"]) / np.log1p(20_000)
-    return torch.from_numpy(np.column_stack([described, step, accuracy]).astype(np.float32))
+    known = np.column_stack([zoo.kind.task_features(zoo), step, np.nan_to_num(zoo.kind.headline(zoo))])
+    return torch.from_numpy(known.astype(np.float32))
 
 
-def input_space(kind: str, network: Network) -> InputSpace:
-    """The inputs that networks of a kind of zoo know."""
-    if kind == "formal-languages":
+def input_space(inputs: RecordedInputs, network: Network) -> InputSpace:
+    """The inputs that a zoo's networks know."""
+    if inputs.form == "tokens":
         return InputSpace("tokens", network.input_size)
-    lowest, highest = pixel_values()[[0, -1]].tolist()
+    lowest, highest = inputs.values[[0, -1]].tolist()
     return InputSpace("dense", network.input_size, lowest, highest)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class RnnzooError(Exception):
     """A problem the user can act on; the command line prints it without a traceback.
@@ -17,3 +19,13 @@ class UsageError(RnnzooError):
     """The request itself is wrong: an unknown name, an impossible size, a conflicting option."""
 
     exit_code = 2
+
+
+def require(condition: bool, field: str, value: Any, remedy: str) -> None:
+    """Refuse an impossible value of a recipe's field.
+
+    Raises:
+        UsageError: the condition does not hold; names field, value and remedy.
+    """
+    if not condition:
+        raise UsageError(f"{field}={value!r} is impossible: {remedy}")

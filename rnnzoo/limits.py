@@ -38,6 +38,9 @@ SHARD_BYTES = 64 * 2**30
 COLUMNS = 64
 """Columns of a shard; ours have at most 15, and each costs a look at the file's structure."""
 
+SPLITS = 16
+"""Splits of a zoo; ours have three."""
+
 ROW_BYTES = 4 * 2**30
 """One row, uncompressed: 10**9 float32 parameters."""
 

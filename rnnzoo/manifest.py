@@ -1,4 +1,8 @@
-"""manifest.json: what a zoo holds, file by file, and where it came from."""
+"""manifest.json: what a zoo holds, column by column and file by file, and where it came from.
+
+It is the truth about a zoo: readers take columns, the layout of the weights and splits from it, and need not know the
+kind of zoo.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +21,11 @@ from msgspec import Meta
 from rnnzoo import limits
 from rnnzoo.atomic import write_json
 from rnnzoo.errors import RnnzooError, UsageError
-from rnnzoo.network import Network
-from rnnzoo.recipe_data import check_recipe
-from rnnzoo.schema import SCHEMA_VERSION, SPLITS, Column, columns_of, network_of
+from rnnzoo.kinds import Kind, find_kind
+from rnnzoo.network import CELLS, Network, Parameter
+from rnnzoo.recipe_data import KindName, check_recipe
+from rnnzoo.recorded_inputs import RecordedInputs
+from rnnzoo.schema import SCHEMA_MINOR_VERSION, SCHEMA_VERSION, Column, network_of
 from rnnzoo.strict_json import read_json, reading, typed
 from rnnzoo.zoo_files import check_place
 
@@ -30,7 +36,7 @@ FORMAT = "rnnzoo-zoo"
 _REMEDY = "restore it by pulling or building the zoo again"
 
 Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
-SplitName = Annotated[str, Meta(pattern=rf"\A({'|'.join(SPLITS)})\Z")]
+SplitName = Annotated[str, Meta(pattern=r"\A[a-z]\w{0,31}\Z")]
 Line = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z", max_length=limits.FACT_LENGTH)]
 """Text that is shown: without line breaks it cannot pass for what rnnzoo says."""
 Count = Annotated[int, Meta(ge=1, le=limits.ROWS)]
@@ -53,7 +59,7 @@ class _Provenance(TypedDict):
     release: NotRequired[Line]
     updates_ahead: NotRequired[int]
     restored_starts: NotRequired[int]
-    images: NotRequired[Line]
+    data: NotRequired[Line]
     versions: NotRequired[dict[Line, Line]]
     git_revision: NotRequired[Line | None]
     created: NotRequired[Line]
@@ -77,19 +83,26 @@ class Manifest:
 
     Attributes:
         zoo: kind of zoo, for example "formal-languages".
-        schema_version: version of the file format.
+        schema_version, schema_minor_version: of the file format; see docs/format.md.
         recipe: the recipe's JSON data.
         recipe_hash: SHA-256 of the recipe's canonical JSON.
+        columns: every column of every shard.
+        weight_layout: where each tensor lies in the flat weight vector.
+        inputs: what the networks were fed when traces were recorded; None if nothing was.
         splits: rows, models and tasks of each split.
         files: every data file.
         provenance: how, where, when and with which versions the zoo was made.
     """
 
-    zoo: str
+    zoo: KindName
     schema_version: int
+    schema_minor_version: int
     recipe: Mapping[str, Any]
     recipe_hash: Sha256
-    splits: Mapping[SplitName, SplitCounts]
+    columns: Annotated[tuple[Column, ...], Meta(max_length=limits.COLUMNS)]
+    weight_layout: Annotated[tuple[Parameter, ...], Meta(max_length=4 * limits.LAYERS + 2)]
+    inputs: RecordedInputs | None
+    splits: Annotated[Mapping[SplitName, SplitCounts], Meta(max_length=limits.SPLITS)]
     files: Annotated[tuple[ShardFile, ...], Meta(min_length=1, max_length=limits.FILES)]
     provenance: Mapping[str, Any]
 
@@ -98,10 +111,10 @@ class Manifest:
         """Shape of the zoo's networks."""
         return network_of(self.recipe)
 
-    @cached_property
-    def columns(self) -> tuple[Column, ...]:
-        """The columns of every shard."""
-        return columns_of(self.recipe)
+    @property
+    def kind(self) -> Kind:
+        """The kind of zoo, or what stands in for one that is not installed."""
+        return find_kind(self.zoo)
 
     @property
     def snapshots(self) -> tuple[int, ...]:
@@ -123,11 +136,13 @@ class Manifest:
         data = {
             "format": FORMAT,
             "schema_version": self.schema_version,
+            "schema_minor_version": self.schema_minor_version,
             "zoo": self.zoo,
             "recipe": dict(self.recipe),
             "recipe_hash": self.recipe_hash,
             "columns": [column.as_json() for column in self.columns],
-            "weight_layout": weight_layout(self.network),
+            "weight_layout": [{**vars(tensor), "shape": list(tensor.shape)} for tensor in self.weight_layout],
+            "inputs": self.inputs and self.inputs.as_json(),
             "splits": {name: dict(counts) for name, counts in self.splits.items()},
             "files": [vars(file) for file in self.files],
             "provenance": dict(self.provenance),
@@ -139,9 +154,25 @@ class Manifest:
         write_json(folder / MANIFEST, self.as_json())
 
 
-def weight_layout(network: Network) -> list[dict[str, Any]]:
-    """Name, shape and offset of every tensor in the flat weight vector, as JSON data."""
-    return [{"name": p.name, "shape": list(p.shape), "offset": p.offset} for p in network.parameters()]
+def described_zoo(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a manifest that a recipe, given as JSON data, decides.
+
+    Raises:
+        UsageError: a kind of zoo, or a recurrent cell, that is not known here.
+    """
+    kind = find_kind(recipe["zoo"])
+    if not kind.known:
+        raise UsageError(f"There is no kind of zoo {recipe['zoo']!r} here: install the package that has it.")
+    return {
+        "zoo": recipe["zoo"],
+        "schema_version": SCHEMA_VERSION,
+        "schema_minor_version": SCHEMA_MINOR_VERSION,
+        "recipe": recipe,
+        "recipe_hash": canonical_sha256(recipe),
+        "columns": kind.columns(recipe),
+        "weight_layout": tuple(network_of(recipe).parameters()),
+        "inputs": kind.inputs(recipe),
+    }
 
 
 def canonical_sha256(data: Any) -> str:
@@ -192,16 +223,17 @@ def _checked(data: dict[str, Any], path: Path) -> Manifest:
             f"{path} was edited: field manifest_sha256 does not match its contents. "
             "Restore the original file (pull the zoo again, or build it again)."
         )
-    stated = {name: data.pop(name, None) for name in ("columns", "weight_layout")}
-    manifest = typed(data, Manifest)
-    check_recipe(manifest.recipe)
+    minor = data["schema_minor_version"]
+    exactly = isinstance(minor, int) and minor <= SCHEMA_MINOR_VERSION
+    manifest = typed(data, Manifest, exactly)
+    check_recipe(manifest.recipe, exactly)
     msgspec.convert(manifest.provenance, _Provenance)
-    for problem in _contradictions(manifest, stated):
+    for problem in _contradictions(manifest):
         raise ValueError(problem)
     return manifest
 
 
-def _contradictions(manifest: Manifest, stated: Mapping[str, Any]) -> Iterator[str]:
+def _contradictions(manifest: Manifest) -> Iterator[str]:
     """Whatever a manifest says that the rest of it shows to be false or impossible."""
     recipe, columns = manifest.recipe, manifest.columns
     if manifest.zoo != recipe["zoo"]:
@@ -210,12 +242,9 @@ def _contradictions(manifest: Manifest, stated: Mapping[str, Any]) -> Iterator[s
         yield "field recipe_hash is not the SHA-256 of the recipe"
     row_bytes = sum(column.row_bytes for column in columns)
     if row_bytes > limits.ROW_BYTES:
-        yield f"a row of its recipe takes {row_bytes:,} bytes, more than {limits.ROW_BYTES:,}"
+        yield f"field columns: a row takes {row_bytes:,} bytes, more than {limits.ROW_BYTES:,}"
         return
-    if stated["columns"] != [column.as_json() for column in columns]:
-        yield "field columns is not what its recipe gives"
-    if stated["weight_layout"] != weight_layout(manifest.network):
-        yield "field weight_layout is not what its network gives"
+    yield from _column_problems(manifest)
     for field, needed in (("engine", "device"), ("release", "updates_ahead")):
         if field in manifest.provenance and needed not in manifest.provenance:
             yield f"field provenance has {field} but no {needed}"
@@ -224,6 +253,44 @@ def _contradictions(manifest: Manifest, stated: Mapping[str, Any]) -> Iterator[s
     for file in manifest.files:
         if file.rows * stored > file.size or file.rows * row_bytes > file.size * limits.DEFLATE_RATIO:
             yield f"file {file.path} of {file.size:,} bytes cannot hold {file.rows:,} rows"
+
+
+def _column_problems(manifest: Manifest) -> Iterator[str]:
+    """Columns that every zoo has and lacks here, and what contradicts them."""
+    network, found = manifest.network, {column.name: column for column in manifest.columns}
+    if len(found) < len(manifest.columns):
+        yield "field columns names a column twice"
+    stop = 0
+    for tensor in manifest.weight_layout:
+        if tensor.offset != stop:
+            yield f"field weight_layout: tensor {tensor.name} does not begin where the one before it ends"
+        stop = tensor.offset + tensor.size
+    if network.cell in CELLS and stop != network.parameter_count:
+        yield f"field weight_layout has {stop:,} values, but {network.describe()} has {network.parameter_count:,}"
+    needed = {
+        "model_id": ("int32", ()),
+        "step": ("int32", ()),
+        "weights": ("float32", (stop,)),
+        "diverged": ("bool", ()),
+    }
+    for name, (dtype, shape) in needed.items():
+        if name not in found or (found[name].dtype, found[name].shape) != (dtype, shape):
+            yield f"field columns has no {name!r} of {dtype} {list(shape)}"
+    if "task" not in found:
+        yield "field columns has no 'task'"
+    if (inputs := manifest.inputs) is None:
+        return
+    stored, answers = found.get(inputs.column), found.get("log_probs")
+    if stored is None or not stored.trace or stored.dtype != "uint8" or answers is None or not answers.trace:
+        yield f"field inputs: columns has no recorded {inputs.column!r} of uint8, or no 'log_probs'"
+        return
+    recorded, positions = stored.shape[0] if stored.shape else 0, inputs.positions
+    if inputs.form == "tokens":
+        fits = stored.shape[1:] == stored.shape[1:2] and stored.shape[1:] >= (positions,)
+    else:
+        fits = stored.shape[1:] == (positions - inputs.zeros_before, network.input_size)
+    if not fits or answers.shape != (recorded, positions, network.output_size):
+        yield f"field inputs does not fit the shapes of the columns {inputs.column!r} and 'log_probs'"
 
 
 def _miscounts(manifest: Manifest) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -13,17 +13,33 @@ from msgspec import Meta
 from rnnzoo import limits
 from rnnzoo.errors import UsageError
 
-GATES = ("input", "forget", "cell", "output")
-"""Order of the four gates along the first axis of every LSTM tensor (PyTorch's i, f, g, o)."""
+
+@dataclass(frozen=True)
+class Cell:
+    """What networks of a kind of recurrent cell have in common.
+
+    Attributes:
+        title: as people write it.
+        gates: in their order along the first axis of every tensor of a layer.
+    """
+
+    title: str
+    gates: tuple[str, ...]
+
+
+CELLS = {"lstm": Cell("LSTM", ("input", "forget", "cell", "output"))}
+"""Every recurrent cell this version knows, by the name that recipes and manifests give; the order of the LSTM's gates
+is PyTorch's i, f, g, o."""
+GATES = CELLS["lstm"].gates
 
 
 @dataclass(frozen=True)
 class Parameter:
     """One tensor of the network: its PyTorch name, shape and place in the flat vector."""
 
-    name: str
-    shape: tuple[int, ...]
-    offset: int
+    name: Annotated[str, Meta(pattern=r"\A\w[\w.-]*\Z", max_length=limits.NAME_LENGTH)]
+    shape: tuple[Annotated[int, Meta(ge=1)], ...]
+    offset: Annotated[int, Meta(ge=0)]
 
     @property
     def size(self) -> int:
@@ -38,13 +54,15 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Network:
-    """An LSTM with a linear read-out from its top layer (system of Herrmann et al. 2024, section 5).
+    """Recurrent layers with a linear read-out from the top one (Herrmann et al. 2024, section 5).
 
     Args:
         input_size: width of one input vector.
         hidden_size: units per layer.
-        layers: number of stacked LSTM layers.
+        layers: number of stacked recurrent layers.
         output_size: number of logits.
+        cell: name of the recurrent cell, one of `CELLS`. A zoo may have one that this version does not know: then all
+            is there but what needs the layout of the weights.
 
     Raises:
         UsageError: a size is not a positive integer.
@@ -54,6 +72,7 @@ class Network:
     hidden_size: Annotated[int, Meta(le=limits.HIDDEN_SIZE)] = 32
     layers: Annotated[int, Meta(le=limits.LAYERS)] = 2
     output_size: Annotated[int, Meta(le=limits.NETWORK_WIDTH)] = 10
+    cell: Annotated[str, Meta(pattern=r"\A[a-z][a-z0-9-]{0,31}\Z")] = "lstm"
 
     def __post_init__(self) -> None:
         for field in ("input_size", "hidden_size", "layers", "output_size"):
@@ -61,9 +80,32 @@ class Network:
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise UsageError(f"network.{field}={value!r} is impossible: give a whole number of at least 1.")
 
+    @property
+    def known_cell(self) -> Cell:
+        """What is known of the recurrent cell.
+
+        Raises:
+            UsageError: nothing.
+        """
+        if self.cell not in CELLS:
+            raise UsageError(
+                f"This rnnzoo knows no recurrent cell {self.cell!r}, only {', '.join(CELLS)}: update rnnzoo to run "
+                "such networks. Columns and tensors can be read all the same."
+            )
+        return CELLS[self.cell]
+
+    @property
+    def initial_bound(self) -> float:
+        """Initial weights are uniform between this and its negative, PyTorch's default for recurrent layers."""
+        return self.hidden_size**-0.5
+
     def parameters(self) -> Iterator[Parameter]:
-        """Every tensor in flat order: per layer weight_ih, weight_hh, bias_ih, bias_hh; then the read-out."""
-        gates = 4 * self.hidden_size
+        """Every tensor in flat order: per layer weight_ih, weight_hh, bias_ih, bias_hh; then the read-out.
+
+        Raises:
+            UsageError: a recurrent cell that this version does not know.
+        """
+        gates = len(self.known_cell.gates) * self.hidden_size
         shapes: list[tuple[str, tuple[int, ...]]] = []
         for layer in range(self.layers):
             width = self.input_size if layer == 0 else self.hidden_size
@@ -94,8 +136,7 @@ class Network:
             raise UsageError(
                 f"The weight vector has {weights.shape[-1]} values, but {self} has {self.parameter_count} parameters."
             )
-        lead = tuple(weights.shape[:-1])
-        return {p.name: weights[..., p.offset : p.stop].reshape(lead + p.shape) for p in self.parameters()}
+        return tensors_of(weights, self.parameters())
 
     def flatten(self, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
         """Inverse of `unflatten` for NumPy arrays: tensors by name -> flat weights [..., P]."""
@@ -107,4 +148,11 @@ class Network:
 
     def describe(self) -> str:
         """A short human name, for example `LSTM 2 x 32, 6 inputs, 6 outputs`."""
-        return f"LSTM {self.layers} x {self.hidden_size}, {self.input_size} inputs, {self.output_size} outputs"
+        title = CELLS[self.cell].title if self.cell in CELLS else self.cell
+        return f"{title} {self.layers} x {self.hidden_size}, {self.input_size} inputs, {self.output_size} outputs"
+
+
+def tensors_of(weights: Any, layout: Iterable[Parameter]) -> dict[str, Any]:
+    """Views of every tensor of a layout in flat weights [..., P] (NumPy array or torch tensor), keyed by name."""
+    lead = tuple(weights.shape[:-1])
+    return {p.name: weights[..., p.offset : p.stop].reshape(lead + p.shape) for p in layout}

@@ -7,16 +7,17 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from rnnzoo.digits import TILE_PIXELS, TILES, network_inputs
 from rnnzoo.errors import UsageError
 from rnnzoo.network import Network
+from rnnzoo.recorded_inputs import RecordedInputs
 
 
-def checked_inputs(zoo: str, network: Network, rows: int, inputs: ArrayLike | Tensor) -> Tensor:
+def checked_inputs(recorded: RecordedInputs | None, network: Network, rows: int, inputs: ArrayLike | Tensor) -> Tensor:
     """Inputs as `rnnzoo.lstm.run` takes them.
 
     Args:
-        zoo: kind of zoo; smnist takes integer tiles, which are normalised, all others integer tokens.
+        recorded: how the zoo stores inputs; where it stores numbers, integers are taken for such and brought to what
+            networks see, elsewhere for tokens.
         network: shape of the networks.
         rows: how many networks there are.
         inputs: as `Zoo.run` takes them.
@@ -27,21 +28,21 @@ def checked_inputs(zoo: str, network: Network, rows: int, inputs: ArrayLike | Te
     Raises:
         UsageError: there are no networks or no inputs, or inputs of a shape, kind or range that does not fit.
     """
-    tiled = zoo == "smnist"
+    numbers = recorded if recorded and recorded.form == "numbers" else None
     if rows == 0:
         raise UsageError("There are no networks to run: the selection has 0 rows.")
-    tensor = _as_tensor(inputs, network, tiled, rows)
+    tensor = _as_tensor(inputs, network, numbers, rows)
     if tensor.numel() == 0:
-        raise UsageError(f"Inputs of shape {tuple(tensor.shape)} are empty: {_fitting(network, tiled, rows)}")
+        raise UsageError(f"Inputs of shape {tuple(tensor.shape)} are empty: {_fitting(network, numbers, rows)}")
     if not tensor.is_floating_point():
-        if tiled:
-            tensor = torch.from_numpy(network_inputs(_checked_tiles(tensor.numpy(force=True))))
+        if numbers:
+            tensor = torch.from_numpy(numbers.as_fed(_checked_numbers(tensor.numpy(force=True), numbers, network)))
         else:
             tensor = _checked_tokens(tensor, network.input_size)
     shared_dims = 3 if tensor.is_floating_point() else 2
     fits = tensor.ndim in (shared_dims, shared_dims + 1)
     if not fits or (shared_dims == 3 and tensor.shape[-1] != network.input_size):
-        raise UsageError(f"Inputs of shape {tuple(tensor.shape)} do not fit: {_fitting(network, tiled, rows)}")
+        raise UsageError(f"Inputs of shape {tuple(tensor.shape)} do not fit: {_fitting(network, numbers, rows)}")
     if tensor.is_floating_point():
         tensor = tensor.float()
     if tensor.ndim == shared_dims:
@@ -51,13 +52,13 @@ def checked_inputs(zoo: str, network: Network, rows: int, inputs: ArrayLike | Te
     return tensor
 
 
-def _as_tensor(inputs: ArrayLike | Tensor, network: Network, tiled: bool, rows: int) -> Tensor:
+def _as_tensor(inputs: ArrayLike | Tensor, network: Network, numbers: RecordedInputs | None, rows: int) -> Tensor:
     try:
         tensor = torch.as_tensor(inputs)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise UsageError(f"Inputs of this kind do not fit ({error}): {_fitting(network, tiled, rows)}") from error
+        raise UsageError(f"Inputs of this kind do not fit ({error}): {_fitting(network, numbers, rows)}") from error
     if tensor.is_complex() or tensor.dtype == torch.bool:
-        raise UsageError(f"Inputs of dtype {tensor.dtype} do not fit: {_fitting(network, tiled, rows)}")
+        raise UsageError(f"Inputs of dtype {tensor.dtype} do not fit: {_fitting(network, numbers, rows)}")
     return tensor
 
 
@@ -71,17 +72,25 @@ def _checked_tokens(tokens: Tensor, vocabulary: int) -> Tensor:
     return tokens.long()
 
 
-def _checked_tiles(tiles: NDArray[np.integer]) -> NDArray[np.uint8]:
-    if tiles.shape[-2:] != (TILES, TILE_PIXELS) or tiles.min() < 0 or tiles.max() > 255:
+def _checked_numbers(given: NDArray[np.integer], numbers: RecordedInputs, network: Network) -> NDArray[np.uint8]:
+    shape = _stored_shape(numbers, network)
+    if given.shape[-2:] != shape or given.min() < 0 or given.max() > 255:
         raise UsageError(
-            f"Integer inputs of shape {tiles.shape} are no tiles: give pixels 0..255 as "
-            f"[batch, {TILES}, {TILE_PIXELS}] (`rnnzoo.digits.to_tiles` cuts images)."
+            f"Integer inputs of shape {given.shape} are no {numbers.column}: give numbers 0..255 as "
+            f"[batch, {shape[0]}, {shape[1]}], as the column {numbers.column!r} has them."
         )
-    return tiles.astype(np.uint8)
+    return given.astype(np.uint8)
 
 
-def _fitting(network: Network, tiled: bool, rows: int) -> str:
-    whole = f"integer tiles [batch, {TILES}, {TILE_PIXELS}]" if tiled else "integer tokens [batch, positions]"
+def _stored_shape(numbers: RecordedInputs, network: Network) -> tuple[int, int]:
+    return numbers.positions - numbers.zeros_before, network.input_size
+
+
+def _fitting(network: Network, numbers: RecordedInputs | None, rows: int) -> str:
+    whole = "integer tokens [batch, positions]"
+    if numbers:
+        length, width = _stored_shape(numbers, network)
+        whole = f"integer {numbers.column} [batch, {length}, {width}]"
     return (
         f"give {whole} or floats [batch, positions, {network.input_size}], or one set per network with a leading "
         f"[{rows}]."

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 
 from rnnzoo.atomic import atomic_path
-from rnnzoo.zoo import Zoo
+
+if TYPE_CHECKING:
+    from rnnzoo.kinds import Curve
+    from rnnzoo.zoo import Zoo
 
 matplotlib.use("Agg")
 
@@ -19,28 +24,19 @@ from matplotlib.figure import Figure
 
 SPLIT_COLOURS = {"train": "#4477aa", "validation": "#ccaa33", "ood_test": "#cc3355"}
 """Distinguishable with any colour vision (after Paul Tol's schemes)."""
+OTHER_SPLIT = "#777777"
 
 
-def plot_training(zoo: Zoo, path: Path) -> None:
-    """Draw how a zoo's models learned, over optimizer steps, as a PNG.
-
-    formal-languages: accuracy and training loss, coloured by split. smnist: see `rnnzoo.digit_plots`.
-    """
-    if zoo.manifest.zoo == "smnist":
-        from rnnzoo.digit_plots import plot_digits
-
-        plot_digits(zoo, path)
-    else:
-        _plot_languages(zoo, path)
-
-
-def _plot_languages(zoo: Zoo, path: Path) -> None:
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-    _over_steps(left, zoo, "accuracy", "accuracy (share of sampled strings)")
-    left.set_ylim(-0.02, 1.02)
-    _over_steps(right, zoo, "train_loss", "training loss (nats per position)")
-    right.set_yscale("log")
-    handles, labels = left.get_legend_handles_labels()
+def plot_curves(zoo: Zoo, curves: Sequence[Curve], path: Path) -> None:
+    """Draw columns of numbers over optimizer steps, coloured by split, as a PNG."""
+    figure, drawn = plt.subplots(1, len(curves), figsize=(5.5 * len(curves), 4.2), layout="constrained", squeeze=False)
+    for axes, curve in zip(drawn[0], curves, strict=True):
+        _over_steps(axes, zoo, curve.column, curve.label)
+        if curve.scale == "share":
+            axes.set_ylim(-0.02, 1.02)
+        else:
+            axes.set_yscale(curve.scale)
+    handles, labels = drawn[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     figure.suptitle(f"{zoo.manifest.zoo}: {zoo.manifest.recipe['models']} models, {zoo.network.describe()}")
     save_figure(figure, path)
@@ -53,7 +49,8 @@ def _over_steps(axes: Axes, zoo: Zoo, column: str, label: str) -> None:
     splits = zoo.split_of()[:: len(steps)]
     step_axis(axes, steps)
     alpha = float(np.clip(12 / max(len(values), 1), 0.06, 0.6))
-    for name, colour in SPLIT_COLOURS.items():
+    for name in zoo.manifest.splits:
+        colour = SPLIT_COLOURS.get(name, OTHER_SPLIT)
         lines = values[splits == name]
         if len(lines):
             axes.plot(steps, lines.T, color=colour, alpha=alpha, linewidth=1)

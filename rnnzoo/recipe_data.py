@@ -12,35 +12,13 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from rnnzoo import limits
+from rnnzoo.kinds import find_kind
 from rnnzoo.network import Network
 from rnnzoo.strict_json import typed
 
-Offset = Annotated[int, Meta(ge=-100, le=100)]
+KindName = Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,63}\Z")]
 Step = Annotated[int, Meta(ge=0, le=limits.STEPS)]
 Rollouts = Annotated[int, Meta(ge=1, le=limits.ROLLOUTS)]
-Positions = Annotated[int, Meta(ge=2, le=limits.SEQUENCE_LENGTH)]
-
-
-@dataclass(frozen=True)
-class _LanguageTasks:
-    smallest_offset: Offset
-    largest_offset: Offset
-    largest_n: Annotated[int, Meta(ge=0, le=limits.SEQUENCE_LENGTH)]
-    length: Positions
-    weight_decay: float
-
-    def __post_init__(self) -> None:
-        if self.smallest_offset > self.largest_offset:
-            raise ValueError(f"smallest_offset={self.smallest_offset} is above largest_offset={self.largest_offset}")
-
-
-@dataclass(frozen=True)
-class _DigitTasks:
-    dataset: str
-    images: str
-    images_sha256: str
-    evaluation_share: Annotated[float, Meta(ge=0, le=1)]
-    weight_decays: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -58,14 +36,15 @@ class _Source:
     losses: Annotated[str, Meta(pattern=r"\A(released|recomputed)\Z")] = "released"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class _Recipe:
-    zoo: str
+    zoo: KindName
     models: Annotated[int, Meta(ge=1, le=limits.MODELS)]
     seed: int
     network: Network
     protocol: Mapping[str, Any]
     snapshots: Annotated[tuple[Step, ...], Meta(min_length=1, max_length=limits.SNAPSHOTS)]
+    tasks: Mapping[str, Any]
     rollouts: _Rollouts
     split: Mapping[str, Any]
     version: int
@@ -76,28 +55,18 @@ class _Recipe:
             raise ValueError("snapshots do not rise")
 
 
-@dataclass(frozen=True, kw_only=True)
-class _LanguageRecipe(_Recipe):
-    tasks: _LanguageTasks
-
-
-@dataclass(frozen=True, kw_only=True)
-class _DigitRecipe(_Recipe):
-    tasks: _DigitTasks
-
-
-_KINDS: dict[str, type[_Recipe]] = {"formal-languages": _LanguageRecipe, "smnist": _DigitRecipe}
-
-
-def check_recipe(recipe: Mapping[str, Any]) -> None:
+def check_recipe(recipe: Mapping[str, Any], exactly: bool = True) -> None:
     """Refuse a recipe, given as JSON data, that a reader could not rely on.
 
+    The field `tasks` is checked where the kind of zoo is installed.
+
+    Args:
+        recipe: the recipe.
+        exactly: whether fields that this version does not know are refused.
+
     Raises:
-        ValueError: a kind of zoo this version does not know; a field that is missing, unknown, out of bounds or of
-            another type.
-        UsageError: an impossible network.
+        ValueError: a field that is missing, unknown, out of bounds or of another type.
+        RnnzooError: an impossible network or task distribution.
     """
-    kind = recipe.get("zoo")
-    if not isinstance(kind, str) or kind not in _KINDS:
-        raise ValueError(f"field zoo: {kind!r} is no kind of zoo that this rnnzoo knows; a newer one may")
-    typed(recipe, _KINDS[kind])
+    found = typed(recipe, _Recipe, exactly)
+    typed(recipe["tasks"], find_kind(found.zoo).tasks, exactly)

@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from rnnzoo import limits
 from rnnzoo.errors import RnnzooError
+from rnnzoo.kinds import find_kind
 from rnnzoo.strict_json import parse_json, read_bounded, read_json, reading, typed
 
 RUNS_NAME = "runs.jsonl"
@@ -68,29 +69,9 @@ def estimate(values: Iterable[float]) -> Estimate:
     return Estimate(mean, float(low), float(high), len(numbers))
 
 
-def _of_paper(mean: float, low: float, high: float) -> Estimate:
-    return Estimate(mean, low, high, 15)
-
-
-PAPER_EMULATION: dict[str, dict[str, Estimate]] = {
-    "formal-languages": {
-        "statistics": _of_paper(0.051, 0.050, 0.053),
-        "flat": _of_paper(0.045, 0.045, 0.046),
-        "transformer": _of_paper(0.043, 0.042, 0.044),
-        "dwsnet": _of_paper(0.046, 0.046, 0.046),
-        "non-interactive": _of_paper(0.023, 0.019, 0.029),
-        "interactive": _of_paper(0.015, 0.008, 0.022),
-    },
-    "smnist": {
-        "statistics": _of_paper(0.039, 0.038, 0.039),
-        "flat": _of_paper(0.024, 0.024, 0.024),
-        "transformer": _of_paper(0.067, 0.067, 0.067),
-        "dwsnet": _of_paper(0.024, 0.023, 0.025),
-        "non-interactive": _of_paper(0.017, 0.016, 0.017),
-        "interactive": _of_paper(0.017, 0.017, 0.018),
-    },
-}
-"""Validation emulation loss, by zoo and encoder (paper section 5.2; system section 7)."""
+def published_losses(kind: str) -> dict[str, Estimate]:
+    """Validation emulation loss by encoder as a paper has it, 15 seeds each (paper section 5.2); empty if none does."""
+    return {encoder: Estimate(*numbers, 15) for encoder, numbers in find_kind(kind).published_losses.items()}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""The row of each kind of zoo: columns, dtypes, shapes and units. Writers, readers and checks all use this table.
+"""Columns: what each value of a row is. A manifest lists its zoo's, and readers go by that list.
 
-One row is one snapshot of one model. Shapes depend on the recipe, so columns are made from it.
+One row is one snapshot of one model. What the rows of a kind of zoo hold is said by its `rnnzoo.kinds.Kind`.
 """
 
 from __future__ import annotations
@@ -9,17 +9,23 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from msgspec import Meta
 
-from rnnzoo.digits import CLASSES, POSITIONS, TILE_PIXELS, TILES
-from rnnzoo.errors import RnnzooError
-from rnnzoo.languages import VOCABULARY
+from rnnzoo import limits
 from rnnzoo.network import Network
 
 SCHEMA_VERSION = 2
+"""Major version of the format: a reader refuses another."""
+SCHEMA_MINOR_VERSION = 0
+"""Minor version: a reader of an earlier one ignores what it does not know; see docs/format.md."""
 SPLITS = ("train", "validation", "ood_test")
+
+DType = Literal[
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64"
+]
 
 
 @dataclass(frozen=True)
@@ -37,11 +43,11 @@ class Column:
         low, high: range of the values, both included; None for no bound.
     """
 
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    unit: str
-    description: str
+    name: Annotated[str, Meta(pattern=r"\A[a-z]\w{0,63}\Z")]
+    dtype: DType
+    shape: Annotated[tuple[Annotated[int, Meta(ge=1, le=limits.ROW_BYTES)], ...], Meta(max_length=4)]
+    unit: Annotated[str, Meta(max_length=limits.NAME_LENGTH)]
+    description: Annotated[str, Meta(max_length=limits.FACT_LENGTH)]
     trace: bool = False
     may_diverge: bool = False
     low: float | None = None
@@ -53,10 +59,8 @@ class Column:
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
     def as_json(self) -> dict[str, Any]:
-        """The fields a manifest records."""
-        data = asdict(self)
-        data["shape"] = list(self.shape)
-        return {key: data[key] for key in ("name", "dtype", "shape", "unit", "description")}
+        """As a manifest records it."""
+        return asdict(self) | {"shape": list(self.shape)}
 
 
 def network_of(recipe: Mapping[str, Any]) -> Network:
@@ -64,24 +68,13 @@ def network_of(recipe: Mapping[str, Any]) -> Network:
     return Network(**recipe["network"])
 
 
-def columns_of(recipe: Mapping[str, Any]) -> tuple[Column, ...]:
-    """The columns of a zoo built by a recipe, given as its JSON data.
-
-    Raises:
-        RnnzooError: a kind of zoo this version does not know.
-    """
-    kinds = {"formal-languages": _formal_languages_columns, "smnist": _smnist_columns}
-    if recipe["zoo"] not in kinds:
-        raise RnnzooError(f"This rnnzoo knows no zoo of kind {recipe['zoo']!r}: update rnnzoo.")
-    return kinds[recipe["zoo"]](recipe)
-
-
 def is_imported(recipe: Mapping[str, Any]) -> bool:
     """Whether a recipe describes a folder of the original release rather than a zoo built here."""
     return "source" in recipe
 
 
-def _identity_columns(recipe: Mapping[str, Any]) -> tuple[Column, ...]:
+def identity_columns(recipe: Mapping[str, Any]) -> tuple[Column, ...]:
+    """Which model a row is of, after how many updates: the first columns of every kind of zoo."""
     model_id = Column(
         "model_id",
         "int32",
@@ -102,144 +95,33 @@ def _identity_columns(recipe: Mapping[str, Any]) -> tuple[Column, ...]:
     )
 
 
-def _weight_columns(network: Network) -> tuple[Column, ...]:
+def weight_columns(network: Network) -> tuple[Column, ...]:
+    """The weights of a row, and whether they are finite: columns of every kind of zoo."""
+    described = "all parameters, flat, in the order of the weight layout"
     return (
-        Column(
-            "weights",
-            "float32",
-            (network.parameter_count,),
-            "",
-            "all parameters, flat, in the order of the weight layout",
-            may_diverge=True,
-        ),
+        Column("weights", "float32", (network.parameter_count,), "", described, may_diverge=True),
         Column("diverged", "bool", (), "", "some weight is NaN or infinite"),
     )
 
 
-def _formal_languages_columns(recipe: Mapping[str, Any]) -> tuple[Column, ...]:
-    network = network_of(recipe)
-    recorded, length = recipe["rollouts"]["recorded"], recipe["tasks"]["length"]
-    # The original release counts only fitting letters over all its rollouts; the rest comes from those it recorded.
-    rollouts = "recorded rollouts" if is_imported(recipe) else "rollouts"
-    overwritten = "the release has an end token in place of the start token, which it writes over unfinished strings"
-    restored = is_imported(recipe) and recipe["source"].get("restored_starts", 0) > 0
-    return (
-        *_identity_columns(recipe),
-        Column(
-            "task",
-            "int8",
-            (3,),
-            "",
-            "offsets (m_b, m_c, m_d) of the language a^n b^(n+m_b) c^(n+m_c) d^(n+m_d)",
-            low=recipe["tasks"]["smallest_offset"],
-            high=recipe["tasks"]["largest_offset"],
-        ),
-        *_weight_columns(network),
-        _share("accuracy", "float32", rollouts, "exactly in the language: order and counts"),
-        _share("accuracy_counts", "float32", "rollouts", "letter counts fit the task, in any order"),
-        _share("finished", "float32", rollouts, "contain an end token"),
-        Column(
-            "train_loss",
-            "float32",
-            (),
-            "nats per position",
-            "expected training loss: mean cross-entropy over the task's training strings, padding included",
-            may_diverge=True,
-            low=0,
-        ),
-        Column(
-            "sequences",
-            "uint8",
-            (recorded, length),
-            "tokens",
-            "strings sampled from the model: a b c d = 0..3, start = 4, end = 5",
-            trace=True,
-            low=0,
-            high=VOCABULARY - 1,
-        ),
-        Column(
-            "log_probs",
-            "float16",
-            (recorded, length - 1, network.output_size),
-            "nats",
-            "log-probability of every next token after each position of `sequences`",
-            trace=True,
-            may_diverge=True,
-        ),
-        *((_trace("start_overwritten", "bool", (recorded,), "", overwritten),) if restored else ()),
-    )
-
-
-def _smnist_columns(recipe: Mapping[str, Any]) -> tuple[Column, ...]:
-    network, recorded = network_of(recipe), recipe["rollouts"]["recorded"]
-    losses = recipe["source"].get("losses") if is_imported(recipe) else None
-    held_out = "mean cross-entropy over all positions of images never trained on"
-    kept: tuple[Column, ...] = ()
-    if losses == "released":
-        held_out += ", as released: the last two of 12,002 images weigh as much as a thousand others"
-    if losses == "recomputed":
-        kept = tuple(_loss(f"released_{name}", f"`{name}` as released") for name in ("train_loss", "eval_loss"))
-    columns = (
-        *_identity_columns(recipe),
-        Column(
-            "task",
-            "float64",
-            (),
-            "degrees",
-            "angle by which every image is rotated, counter-clockwise",
-            low=0,
-            high=360,
-        ),
-        *_weight_columns(network),
-        Column("weight_decay", "float64", (), "", "AdamW's decoupled weight decay in training", low=0),
-        _share("eval_accuracy", "float64", "images", "images never trained on that are classified right"),
-        _loss("train_loss", "mean cross-entropy over all positions of training images"),
-        _loss("eval_loss", held_out),
-        _loss("generalization_gap", "eval_loss - train_loss", low=None),
-        *kept,
-        _trace("image_indices", "int32", (recorded,), "", "which training images the traces are of", low=0),
-        _trace("labels", "uint8", (recorded,), "", "class of each image", low=0, high=CLASSES - 1),
-        _trace(
-            "tiles",
-            "uint8",
-            (recorded, TILES, TILE_PIXELS),
-            "pixel intensity",
-            "the images as the model saw them: rotated, cut into 4 x 4 tiles, both row-major, not yet normalised",
-        ),
-        _trace(
-            "log_probs",
-            "float16",
-            (recorded, POSITIONS, network.output_size),
-            "nats",
-            "log-probability of every class after the zero tile and after each tile of `tiles`",
-        ),
-    )
-    if not is_imported(recipe):
-        return columns
-    # The release names no images; where they could not be recognised, nothing is known of labels either.
-    unknown = () if recipe["tasks"]["images_sha256"] else ("image_indices", "labels")
-    logits = "logits as released, of which `log_probs` is the log-softmax"
-    return (
-        *(column for column in columns if column.name not in unknown),
-        _trace("logits", "float16", (recorded, POSITIONS, network.output_size), "", logits),
-    )
-
-
-def _share(name: str, dtype: str, of: str, description: str) -> Column:
+def share_column(name: str, of: str, description: str, dtype: DType = "float64") -> Column:
+    """A share, between 0 and 1, of something counted."""
     return Column(name, dtype, (), f"share of {of}", description, low=0, high=1)
 
 
-def _loss(name: str, description: str, low: float | None = 0) -> Column:
-    return Column(name, "float64", (), "nats per position", description, may_diverge=True, low=low)
+def loss_column(name: str, description: str, low: float | None = 0, dtype: DType = "float64") -> Column:
+    """A cross-entropy in nats per position."""
+    return Column(name, dtype, (), "nats per position", description, may_diverge=True, low=low)
 
 
-def _trace(
+def trace_column(
     name: str,
-    dtype: str,
+    dtype: DType,
     shape: tuple[int, ...],
     unit: str,
     description: str,
     low: float | None = None,
     high: float | None = None,
 ) -> Column:
+    """A recording of behaviour; what networks answered, in half precision, may diverge with them."""
     return Column(name, dtype, shape, unit, description, True, dtype == "float16", low, high)

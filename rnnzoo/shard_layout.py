@@ -17,8 +17,7 @@ import h5py
 import numpy as np
 
 from rnnzoo import limits
-from rnnzoo.manifest import canonical_sha256
-from rnnzoo.schema import SCHEMA_VERSION, Column, columns_of
+from rnnzoo.schema import SCHEMA_VERSION, Column
 
 CHUNK_ROWS = 32
 """Rows per compressed chunk of a trace column; smaller chunks make streaming fetch the file many times."""
@@ -87,21 +86,23 @@ class ShardPlan:
         return self.compressed and column.trace
 
     @classmethod
-    def of_recipe(cls, recipe: Mapping[str, Any], rows: int, split: str | None) -> ShardPlan:
+    def of_zoo(cls, zoo: str, recipe_hash: str, columns: tuple[Column, ...], rows: int, split: str | None) -> ShardPlan:
         """The plan of a shard of a split, or with None of the unit of an unfinished build.
 
         Args:
-            recipe: the recipe's JSON data.
+            zoo: kind of zoo.
+            recipe_hash: SHA-256 of its recipe.
+            columns: its columns.
             rows: rows of the file.
             split: its split.
         """
         attributes: dict[str, str | int] = {
             "schema_version": SCHEMA_VERSION,
-            "zoo": recipe["zoo"],
-            "recipe_hash": canonical_sha256(recipe),
+            "zoo": zoo,
+            "recipe_hash": recipe_hash,
             **({} if split is None else {"split": split}),
         }
-        return cls(columns_of(recipe), rows, attributes, compressed=split is not None)
+        return cls(columns, rows, attributes, compressed=split is not None)
 
     def chunk_shape(self, column: Column) -> tuple[int, ...]:
         """Shape of each chunk of a compressed column."""

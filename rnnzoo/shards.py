@@ -120,8 +120,12 @@ class ShardReader:
 
     def _open_shard(self, shard: int) -> MappedShard:
         listed = self.files[shard]
-        plan = ShardPlan.of_recipe(self.manifest.recipe, listed.rows, listed.split)
-        return MappedShard(self.folder / listed.path, plan, listed.size, listed.sha256)
+        return MappedShard(self.folder / listed.path, plan_of(self.manifest, listed), listed.size, listed.sha256)
+
+
+def plan_of(manifest: Manifest, listed: ShardFile) -> ShardPlan:
+    """What a shard must be."""
+    return ShardPlan.of_zoo(manifest.zoo, manifest.recipe_hash, manifest.columns, listed.rows, listed.split)
 
 
 def shard_problems(folder: Path, manifest: Manifest, listed: ShardFile) -> list[str]:
@@ -129,7 +133,7 @@ def shard_problems(folder: Path, manifest: Manifest, listed: ShardFile) -> list[
     path = folder / listed.path
     try:
         with open_for_reading(path) as file:
-            _, problems = find_columns(file, ShardPlan.of_recipe(manifest.recipe, listed.rows, listed.split))
+            _, problems = find_columns(file, plan_of(manifest, listed))
     except RnnzooError as error:
         return [str(error)]
     return [f"{path}: {problem}" for problem in problems]

@@ -110,8 +110,13 @@ def parse_json(text: bytes, kind: type[T], where: object, remedy: str, finite: b
         return typed(data, kind)
 
 
-def typed(data: Any, kind: type[T]) -> T:
+def typed(data: Any, kind: type[T], exactly: bool = True) -> T:
     """JSON data as data of a type.
+
+    Args:
+        data: as JSON is parsed.
+        kind: a dataclass, or any other type that msgspec converts to.
+        exactly: refuse fields that the type does not have; otherwise they are left out.
 
     Raises:
         ValueError: it is of another type, or has a field that the type does not have.
@@ -122,7 +127,7 @@ def typed(data: Any, kind: type[T]) -> T:
     except msgspec.ValidationError as error:
         what, _, field = str(error).partition(" - at ")
         raise ValueError(f"field {field.strip('`').removeprefix('$.')}: {what}" if field else what) from error
-    if unknown := _unknown_field(data, found):
+    if exactly and (unknown := _unknown_field(data, found)):
         raise ValueError(f"field {unknown!r} is unknown")
     return found
 

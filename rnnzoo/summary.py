@@ -6,14 +6,7 @@ import numpy as np
 from rich.table import Table
 
 from rnnzoo import cache
-from rnnzoo.languages import describe_task, to_text
-from rnnzoo.zoo import Model, Zoo
-
-METRICS = {
-    "formal-languages": ("accuracy", "accuracy_counts", "finished", "train_loss"),
-    "smnist": ("eval_accuracy", "train_loss", "eval_loss", "generalization_gap"),
-}
-"""The columns of numbers that say how well a model does, the chief one first."""
+from rnnzoo.zoo import Zoo
 
 
 def provenance_text(zoo: Zoo) -> str:
@@ -26,8 +19,8 @@ def provenance_text(zoo: Zoo) -> str:
         made += f" by the {facts['engine']} engine on {facts['device']}"
     if "release" in facts:
         made += f" from the original release {facts['release']}"
-    if "images" in facts:
-        made += f", images from {facts['images']}"
+    if "data" in facts:
+        made += f", {zoo.kind.data_text(manifest.recipe)} from {facts['data']}"
     return (
         f"{manifest.zoo}  {manifest.recipe['models']} x {zoo.network.describe()}, {manifest.rows} rows, "
         f"{manifest.size / 1e6:.1f} MB\n{splits}\nrecipe {manifest.recipe_hash[:16]}, {made}"
@@ -45,7 +38,7 @@ def cache_text(zoo: Zoo) -> str:
 
 def snapshot_table(zoo: Zoo) -> Table:
     """Mean and range of every metric at every snapshot."""
-    metrics = METRICS[zoo.manifest.zoo]
+    metrics = zoo.kind.metrics_of(zoo.columns)
     table = Table(
         "step",
         "models",
@@ -68,30 +61,14 @@ def snapshot_table(zoo: Zoo) -> Table:
 
 def extremes_text(zoo: Zoo, traces: int = 6) -> str:
     """The best and the worst model of some rows, with the first of their recorded traces."""
-    chief = METRICS[zoo.manifest.zoo][0]
-    order = np.argsort(-zoo[chief], kind="stable")
-    describe = {"formal-languages": _language_text, "smnist": _digit_text}[zoo.manifest.zoo]
+    chief = next(iter(zoo.kind.metrics_of(zoo.columns)), None)
+    scores = zoo.kind.headline(zoo)
+    order = np.argsort(-scores, kind="stable")
     parts = []
     for label, at in (("best", 0), ("worst", -1)):
         model = zoo[int(order[at])]
-        task, behaviour = describe(model, traces)
-        parts.append(
-            f"{label}: model {model.model_id} at step {model.step:,}, {task}, "
-            f"{chief.replace('_', ' ')} {model[chief]:.3f} ({model.split})\n  {behaviour}"
-        )
+        task, behaviour = zoo.kind.describe(model, traces)
+        score = f", {chief.replace('_', ' ')} {scores[order[at]]:.3f}" if chief else ""
+        said = f"\n  {behaviour}" if behaviour else ""
+        parts.append(f"{label}: model {model.model_id} at step {model.step:,}, {task}{score} ({model.split}){said}")
     return "\n".join(parts)
-
-
-def _language_text(model: Model, traces: int) -> tuple[str, str]:
-    """Its task and strings it was recorded saying."""
-    return describe_task(model.task), "  ".join(to_text(tokens) for tokens in model["sequences"][:traces])
-
-
-def _digit_text(model: Model, traces: int) -> tuple[str, str]:
-    """Its task and the classes it gave to the first images it was recorded on."""
-    task = f"images turned by {model.task:.1f} degrees, weight decay {model['weight_decay']:g}"
-    said = model["log_probs"][:traces, -1].argmax(axis=-1)
-    if "labels" not in (column.name for column in model.zoo.columns):
-        return task, f"takes its first images for {', '.join(map(str, said))}"
-    pairs = zip(model["labels"][:traces], said, strict=True)
-    return task, "takes " + ", ".join(f"a {label} for a {guess}" for label, guess in pairs)

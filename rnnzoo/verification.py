@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnzoo.errors import RnnzooError
-from rnnzoo.manifest import Manifest, file_sha256, read_manifest
+from rnnzoo.manifest import MANIFEST, Manifest, file_sha256, read_manifest
+from rnnzoo.network import CELLS
+from rnnzoo.schema import SCHEMA_MINOR_VERSION
 from rnnzoo.shards import shard_problems
 from rnnzoo.trace_check import Advance, rerun_traces
 from rnnzoo.zoo import Model, Zoo
@@ -56,7 +58,10 @@ def verify(folder: Path, every_trace: bool = False, advance: Advance = lambda do
     yield Check("manifest", (), f"{manifest.zoo}, {manifest.rows} rows")
     checksums = Check("checksums", tuple(_file_problems(folder, manifest)), f"{len(manifest.files)} files")
     yield checksums
-    schema = Check("schema", tuple(_schema_problems(folder, manifest)), f"{len(manifest.columns)} columns")
+    kind, known = manifest.kind, f"as {manifest.zoo} has them"
+    if not kind.known:
+        known = f"not compared with what {manifest.zoo} has: no such kind of zoo is installed"
+    schema = Check("schema", tuple(_schema_problems(folder, manifest)), f"{len(manifest.columns)} columns, {known}")
     yield schema
     if schema.problems:
         return
@@ -72,7 +77,10 @@ def verify(folder: Path, every_trace: bool = False, advance: Advance = lambda do
         rows = np.flatnonzero(finite)
         if not every_trace and len(rows) > SAMPLED_ROWS:
             rows = rows[np.linspace(0, len(rows) - 1, SAMPLED_ROWS).astype(int)]
-        if not ranges.problems:
+        if manifest.inputs is None or manifest.network.cell not in CELLS:
+            why = "nothing was recorded" if manifest.inputs is None else f"unknown cell {manifest.network.cell}"
+            yield Check("traces re-run", (), f"not checked: {why}")
+        elif not ranges.problems:
             problems, seen = rerun_traces(zoo, rows, advance)
             yield Check("traces re-run", problems, f"{'all' if every_trace else 'sampled'} {len(rows)} rows, {seen}")
     except RnnzooError as error:
@@ -98,8 +106,29 @@ def _file_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
 
 
 def _schema_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
+    yield from _table_problems(folder, manifest)
     for listed in manifest.files:
         yield from shard_problems(folder, manifest, listed)
+
+
+def _table_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
+    """Where a manifest departs from what this version writes for a kind of zoo that it knows.
+
+    A later minor version may have columns that this one does not know, and none less.
+    """
+    if not manifest.kind.known:
+        return
+    written = {column.name: column for column in manifest.kind.columns(manifest.recipe)}
+    found = {column.name: column for column in manifest.columns}
+    later = manifest.schema_minor_version > SCHEMA_MINOR_VERSION
+    for name in [*written, *(() if later else found.keys() - written.keys())]:
+        if found.get(name) != written.get(name):
+            yield f"{folder / MANIFEST}: column {name!r} is not as {manifest.zoo} of this recipe has it"
+    if manifest.inputs != manifest.kind.inputs(manifest.recipe):
+        yield f"{folder / MANIFEST}: field inputs is not as {manifest.zoo} of this recipe has it"
+    cell = manifest.network.cell in CELLS
+    if cell and manifest.weight_layout != tuple(manifest.network.parameters()):
+        yield f"{folder / MANIFEST}: field weight_layout is not that of its network"
 
 
 def _row_problems(zoo: Zoo) -> Iterator[str]:

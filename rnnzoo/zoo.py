@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rnnzoo.conditions import meets
-from rnnzoo.digits import network_inputs
 from rnnzoo.errors import UsageError
+from rnnzoo.kinds import Kind
 from rnnzoo.manifest import Manifest, read_manifest
-from rnnzoo.network import Network
+from rnnzoo.network import Network, tensors_of
 from rnnzoo.schema import SPLITS, Column
 from rnnzoo.shards import Part, ShardReader, split_rows
 
@@ -52,6 +52,11 @@ class Zoo:
     def network(self) -> Network:
         """Shape of the zoo's networks."""
         return self.manifest.network
+
+    @property
+    def kind(self) -> Kind:
+        """What kind of zoo it is; what is particular to it."""
+        return self.manifest.kind
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -162,12 +167,15 @@ class Zoo:
         """What the networks were fed when their traces were recorded, as networks take it.
 
         Returns:
-            formal-languages: tokens, uint8 [len(zoo), recorded, positions]. smnist: tiles, normalised, behind an
-            all-zero one, float32 [len(zoo), recorded, 50, 16].
+            formal-languages and other zoos of tokens: tokens, uint8 [len(zoo), recorded, positions]. smnist: tiles,
+            normalised, behind an all-zero one, float32 [len(zoo), recorded, 50, 16].
+
+        Raises:
+            UsageError: the zoo recorded nothing.
         """
-        if "tiles" in (column.name for column in self.columns):
-            return network_inputs(self["tiles"])
-        return self["sequences"][:, :, :-1]
+        if (inputs := self.manifest.inputs) is None:
+            raise UsageError(f"{self.folder} has no recorded inputs: only weights and labels were kept.")
+        return inputs.as_fed(self[inputs.column])
 
     def run(
         self, inputs: ArrayLike | torch.Tensor, models_at_once: int = 64, device: str = "cpu"
@@ -192,7 +200,7 @@ class Zoo:
         from rnnzoo.lstm import run
         from rnnzoo.network_inputs import checked_inputs
 
-        own = checked_inputs(self.manifest.zoo, self.network, len(self), inputs)
+        own = checked_inputs(self.manifest.inputs, self.network, len(self), inputs)
         if models_at_once < 1:
             raise UsageError(f"models_at_once={models_at_once} is impossible: give at least 1.")
         answers = []
@@ -292,7 +300,7 @@ class Model:
 
     def tensors(self) -> dict[str, NDArray[np.float32]]:
         """The parameters by PyTorch name, each in its own shape."""
-        return self.zoo.network.unflatten(self.weights)
+        return tensors_of(self.weights, self.zoo.manifest.weight_layout)
 
     def to_torch(self) -> LSTMNetwork:
         """The network as a `torch.nn.Module` that maps tokens or inputs to log-probabilities."""

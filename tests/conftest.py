@@ -16,10 +16,10 @@ from interrupted_builds import contents
 from shared_work import compiled_once, made_once, shared_folder
 
 from rnnzoo.generation.build import build
-from rnnzoo.generation.digit_images import DigitImages, load_images
-from rnnzoo.generation.published_recipes import find_recipe
+from rnnzoo.generation.kinds import find_recipe
+from rnnzoo.generation.kinds.digit_images import DigitImages, load_images
+from rnnzoo.generation.kinds.smnist import digit_images
 from rnnzoo.generation.recipes import Recipe
-from rnnzoo.generation.tasks import digit_images
 from rnnzoo.zoo import Zoo, load
 
 # How long an example takes says something of the machine's load.
@@ -107,7 +107,7 @@ def sample_images(digit_recipe: Recipe) -> DigitImages:
 def digit_folder(tmp_path_factory: pytest.TempPathFactory, digit_recipe: Recipe) -> Path:
     """An smnist zoo on disk that no test may change."""
     folder = shared_folder(tmp_path_factory) / "smnist"
-    return made_once(folder, lambda out: build(digit_recipe, out, "reference", images="sample"))
+    return made_once(folder, lambda out: build(digit_recipe, out, "reference", source="sample"))
 
 
 @pytest.fixture(scope="session")

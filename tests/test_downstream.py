@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnzoo.downstream import DOWNSTREAM_PROFILES, is_seen_half, train_end_to_end, train_on_embeddings
-from rnnzoo.emulated_performance import emulated_accuracy, sample_strings
+from rnnzoo.emulated_performance import Emulated, emulated_accuracy, sample_strings
 from rnnzoo.emulation_data import load_data
 from rnnzoo.emulator import Emulator
 from rnnzoo.encoders import build_encoder
-from rnnzoo.languages import START, VOCABULARY
-from rnnzoo.properties import properties_of
+from rnnzoo.kinds import find_kind
+from rnnzoo.kinds.languages import START, VOCABULARY
 from rnnzoo.zoo import Zoo
 
 CONFIG = replace(DOWNSTREAM_PROFILES["quick"], frozen_steps=300, supervised_steps=40, supervised_rows=8)
@@ -34,7 +34,7 @@ def test_a_task_is_in_one_half_and_the_halves_are_equal(tasks: list[tuple[int, i
 
 
 def test_a_perfect_prediction_of_a_language(zoo: Zoo) -> None:
-    task, accuracy = properties_of("formal-languages")
+    task, accuracy = find_kind("formal-languages").properties()
     labels = task.labels(zoo)
     assert task.outputs(zoo) == 18
     sure = 50 * torch.nn.functional.one_hot(labels, 6).float().flatten(1)
@@ -50,7 +50,7 @@ def test_a_perfect_prediction_of_a_language(zoo: Zoo) -> None:
 
 
 def test_angles_wrap_around(digit_zoo: Zoo) -> None:
-    angle, _, step, _ = properties_of("smnist")
+    angle, _, step, _ = find_kind("smnist").properties()
     degrees = torch.tensor([359.0, 1.0, 90.0])
     vectors = torch.stack([degrees.deg2rad().sin(), degrees.deg2rad().cos()], dim=1)
     assert angle.score(vectors[[1, 0, 2]], vectors)["degrees"] == pytest.approx(4 / 3, rel=1e-4)
@@ -62,7 +62,7 @@ def test_angles_wrap_around(digit_zoo: Zoo) -> None:
 
 
 def test_a_predictor_finds_what_is_in_the_embedding() -> None:
-    _, accuracy = properties_of("formal-languages")
+    _, accuracy = find_kind("formal-languages").properties()
     generator = torch.Generator().manual_seed(1)
     z = torch.nn.functional.normalize(torch.randn(600, 16, generator=generator), dim=1)
     labels = z[:, :1] * z[:, 1:2] + z[:, 2:3]
@@ -77,7 +77,7 @@ def test_a_predictor_finds_what_is_in_the_embedding() -> None:
 @pytest.mark.parametrize("name", ["statistics", "flat"])
 def test_an_encoder_learns_end_to_end(zoo: Zoo, name: str) -> None:
     data = load_data(zoo)
-    (asked,) = properties_of("formal-languages", ("accuracy",))
+    asked = find_kind("formal-languages").property_named("accuracy")
     labels = torch.from_numpy(np.log1p(zoo["step"].astype(np.float32)))[:, None]
     losses: list[float] = []
     encoder = build_encoder(name, data.context(16, 0))
@@ -95,7 +95,7 @@ def test_strings_are_drawn_from_what_the_emulator_says(zoo: Zoo) -> None:
     with torch.no_grad():
         emulator.leave.weight.mul_(8)
     z = torch.nn.functional.normalize(torch.randn(1, 16), dim=1).expand(20_000, -1)
-    strings = sample_strings(emulator, z, 4, torch.Generator().manual_seed(3))
+    strings = sample_strings(emulator, z, START, 4, torch.Generator().manual_seed(3))
     assert strings[:, 0].eq(START).all()
     inputs = torch.nn.functional.one_hot(strings[:, :-1], VOCABULARY).float().transpose(0, 1)
     with torch.no_grad():
@@ -110,7 +110,7 @@ def test_real_accuracy_is_the_recorded_one_and_that_on_recorded_images(zoo: Zoo,
         data = load_data(rows)
         emulator = Emulator(rows.network, hidden_size=8)
         z = torch.nn.functional.normalize(torch.randn(len(rows), 16), dim=1)
-        real, emulated = emulated_accuracy(emulator, z, data, rows, strings=5, seed=0)
+        real, emulated = emulated_accuracy(Emulated(emulator, z, data, samples=5, seed=0), rows)
         if rows is zoo:
             assert np.allclose(real, rows["accuracy"])
         else:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from rnnzoo.digits import network_inputs
 from rnnzoo.divergences import DIVERGENCES
 from rnnzoo.emulation import EmulationTraining, evaluate
 from rnnzoo.emulation_checkpoints import load_checkpoint, save_checkpoint
@@ -18,6 +17,7 @@ from rnnzoo.emulation_config import PROFILES, EmulationConfig
 from rnnzoo.emulation_data import EmulationData, load_data, truth_features
 from rnnzoo.emulator import Emulator
 from rnnzoo.errors import RnnzooError, UsageError
+from rnnzoo.kinds.digits import network_inputs
 from rnnzoo.network import Network
 from rnnzoo.zoo import Zoo
 

@@ -28,8 +28,8 @@ from rnnzoo.encoders import (
     save_encoder,
 )
 from rnnzoo.errors import RnnzooError, UsageError
+from rnnzoo.kinds import find_kind
 from rnnzoo.network import Network
-from rnnzoo.properties import properties_of
 from rnnzoo.symmetry import symmetry_of
 from rnnzoo.zoo import Zoo
 
@@ -105,7 +105,7 @@ def test_emulation_prepares_permuted_units_anew(zoo: Zoo) -> None:
 
 def test_training_end_to_end_prepares_permuted_units_anew(zoo: Zoo) -> None:
     data = load_data(zoo)
-    (asked,) = properties_of("formal-languages", ("accuracy",))
+    asked = find_kind("formal-languages").property_named("accuracy")
     config = replace(DOWNSTREAM_PROFILES["quick"], supervised_steps=2)
     encoder = build_encoder(f"{__name__}:PreparedAndPermutedEncoder", data.context(16, 0))
     train_end_to_end(asked, 1, encoder, data.networks, torch.zeros(len(zoo), 1), config, seed=0)

@@ -16,8 +16,8 @@ from rnnzoo.generation.build import build
 from rnnzoo.generation.crews import WorkerProcesses
 from rnnzoo.generation.engines.reference import ReferenceEngine
 from rnnzoo.generation.extend import extend
+from rnnzoo.generation.kinds import find_recipe
 from rnnzoo.generation.plan import Plan
-from rnnzoo.generation.published_recipes import find_recipe
 from rnnzoo.generation.recipes import Recipe
 from rnnzoo.jobs import cpu_environments
 from rnnzoo.manifest import read_manifest
@@ -148,7 +148,7 @@ def test_stopped_while_it_takes_the_place(
 
 def test_images_of_digits(digit_folder: Path, digit_recipe: Recipe, tmp_path: Path) -> None:
     extend(digit_folder, 7, tmp_path / "extended")
-    build(digit_recipe.override({"models": 7}), tmp_path / "direct", "reference", images="sample")
+    build(digit_recipe.override({"models": 7}), tmp_path / "direct", "reference", source="sample")
     assert data_of(tmp_path / "extended") == data_of(tmp_path / "direct")
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnzoo.generation.languages import draw_tasks, language_population
-from rnnzoo.generation.published_recipes import find_recipe
-from rnnzoo.languages import END, START, describe_task, score_strings, smallest_n, to_text, training_strings
+from rnnzoo.generation.kinds import find_recipe
+from rnnzoo.generation.kinds.formal_languages import draw_tasks, language_population
+from rnnzoo.kinds.languages import END, START, describe_task, score_strings, smallest_n, to_text, training_strings
 
 TASKS = list(itertools.product(range(-3, 3), repeat=3))
 LENGTH = 42

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnnzoo.generation.digits import digit_population, digit_rows, load_digits
 from rnnzoo.generation.engines import find_engine
-from rnnzoo.generation.published_recipes import find_recipe
+from rnnzoo.generation.kinds import find_recipe
+from rnnzoo.generation.kinds.smnist import digit_population, digit_rows, load_digits
 
 ACCURACY_RANGE = {0: (0.09, 0.11), 100: (0.27, 0.38), 1000: (0.85, 0.90)}
 """Evaluation accuracy by step, lowest and highest of the models trained by the original code."""

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from rnnzoo.digits import network_inputs
 from rnnzoo.errors import RnnzooError, UsageError
-from rnnzoo.generation.digit_images import DigitImages
-from rnnzoo.generation.digits import rotated_tiles, split_images, tile_sources
+from rnnzoo.generation.kinds.digit_images import DigitImages
+from rnnzoo.generation.kinds.smnist import rotated_tiles, split_images, tile_sources
 from rnnzoo.generation.original_export import export_zoo
 from rnnzoo.generation.original_format import released_pixel_values
 from rnnzoo.generation.original_import import import_release
 from rnnzoo.generation.original_losses import released_parts
+from rnnzoo.kinds.digits import network_inputs
 from rnnzoo.lstm import LSTMNetwork, run_logits
 from rnnzoo.network import Network
 from rnnzoo.verification import verify

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from rnnzoo.generation.engines import find_engine
-from rnnzoo.generation.languages import token_examples
+from rnnzoo.generation.kinds import find_recipe
+from rnnzoo.generation.kinds.formal_languages import language_rows, token_examples
 from rnnzoo.generation.population import Population
-from rnnzoo.generation.published_recipes import find_recipe
-from rnnzoo.generation.traces import language_rows
-from rnnzoo.languages import score_strings
+from rnnzoo.kinds.languages import score_strings
 
 CORRECT_RANGE = {100: (79, 323), 200: (172, 807), 500: (558, 971), 1000: (941, 989)}
 """Correct of 1000 by step, lowest and highest of eight models trained by the original code."""

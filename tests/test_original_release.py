@@ -14,15 +14,15 @@ from click.testing import CliRunner
 
 from rnnzoo.cli import cli
 from rnnzoo.errors import RnnzooError, UsageError
-from rnnzoo.generation.digit_images import DigitImages, load_images
-from rnnzoo.generation.digits import rotated_tiles, tile_sources
 from rnnzoo.generation.image_recognition import recognise_images
+from rnnzoo.generation.kinds.digit_images import DigitImages, load_images
+from rnnzoo.generation.kinds.smnist import rotated_tiles, tile_sources
 from rnnzoo.generation.original_arrays import StoredArray
 from rnnzoo.generation.original_export import export_zoo
 from rnnzoo.generation.original_format import pixels_of, released_pixel_values
 from rnnzoo.generation.original_import import import_release
 from rnnzoo.generation.original_release import open_release
-from rnnzoo.generation.tasks import DigitTasks
+from rnnzoo.kinds.smnist import DigitTasks
 from rnnzoo.verification import verify
 from rnnzoo.zoo import Zoo, load
 

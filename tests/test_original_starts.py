@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from rnnzoo.errors import RnnzooError
 from rnnzoo.generation.original_export import export_zoo
 from rnnzoo.generation.original_import import import_release
-from rnnzoo.languages import END, START
+from rnnzoo.kinds.languages import END, START
 from rnnzoo.lstm import run
 from rnnzoo.network import Network
 from rnnzoo.verification import verify

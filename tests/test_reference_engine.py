@@ -7,11 +7,11 @@ import torch
 from rnnzoo.errors import UsageError
 from rnnzoo.generation.engines import Snapshot, find_engine
 from rnnzoo.generation.engines.reference import ReferenceEngine
-from rnnzoo.generation.languages import language_population
-from rnnzoo.generation.published_recipes import find_recipe
+from rnnzoo.generation.kinds import find_recipe
+from rnnzoo.generation.kinds.formal_languages import language_population, language_rows
 from rnnzoo.generation.recipes import Recipe
-from rnnzoo.generation.traces import expected_loss, language_rows
-from rnnzoo.languages import START, score_strings, training_strings
+from rnnzoo.generation.traces import expected_loss
+from rnnzoo.kinds.languages import START, score_strings, training_strings
 from rnnzoo.lstm import LSTMNetwork
 
 
@@ -78,7 +78,7 @@ def test_recorded_rollouts_are_the_first_of_the_evaluated(recipe: Recipe) -> Non
     snapshot, engine = Snapshot(3, population.initial_weights()), ReferenceEngine()
     some = recipe.override({"rollouts.evaluated": 30, "rollouts.recorded": 5})
     rows = language_rows(some, engine, population, tasks, snapshot)
-    tokens, log_probs = engine.sample_rollouts(population, snapshot, 30, 30, some.language_tasks.length, START)
+    tokens, log_probs = engine.sample_rollouts(population, snapshot, 30, 30, some.tasks.length, START)
     assert np.array_equal(rows["sequences"], tokens[:, :5])
     assert np.array_equal(rows["log_probs"], log_probs[:, :5].astype(np.float16))
     assert np.array_equal(rows["finished"], score_strings(tokens, tasks[:, None]).finished.mean(1, dtype=np.float32))

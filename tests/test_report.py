@@ -23,7 +23,7 @@ from synthetic_results import LOSSES, write_results
 
 from rnnzoo.cli import cli
 from rnnzoo.errors import RnnzooError
-from rnnzoo.languages import describe_task
+from rnnzoo.kinds.languages import describe_task
 from rnnzoo.report import collect_report, emulation_table, write_report
 from rnnzoo.report.data import principal_components, read_points
 from rnnzoo.report.html import render_page

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from rnnzoo.generation.rotation import BACKGROUND, rotation_map
+from rnnzoo.generation.kinds.rotation import BACKGROUND, rotation_map
 
 
 def rotated(image: np.ndarray, angle: float) -> np.ndarray:

@@ -66,7 +66,7 @@ def test_a_unit_cut_short_or_altered_at_the_url_is_not_taken(plan: Plan, trained
 def test_other_recipes_and_engines_do_not_meet(plan: Plan, trained: Path, tmp_path: Path) -> None:
     url = f"file://{tmp_path / 'store'}"
     UnitStore(url, plan).send(plan.units[0], trained)
-    other = Plan(plan.recipe.override({"seed": 1}), plan.engine, plan.images, plan.models_per_unit)
+    other = Plan(plan.recipe.override({"seed": 1}), plan.engine, plan.source, plan.models_per_unit)
     assert not UnitStore(url, other).whole(plan.units[0])
     assert not UnitStore(url, Plan(plan.recipe, "numba", "hub", 2)).whole(plan.units[0])
 

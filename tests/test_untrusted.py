@@ -92,7 +92,7 @@ def test_a_manifest_no_parser_should_meet(limited: LimitedProcess, tmp_path: Pat
         ("recipe.network.layers", 0, "layers"),
         ("recipe.network.layers", 2.0, "layers"),
         ("recipe.network.hidden_size", 10**30, "hidden_size"),
-        ("recipe.network.hidden_size", 65_536, "a row of its recipe takes"),
+        ("recipe.network.hidden_size", 65_536, "field weight_layout"),
         ("recipe.network.output_size", 10**7, "output_size"),
         ("recipe.tasks.length", 10**9, "length"),
         ("recipe.tasks.smallest_offset", 90, "smallest_offset"),

@@ -23,6 +23,7 @@ from rnnzoo.generation.original_export import export_zoo
 from rnnzoo.manifest import read_manifest
 from rnnzoo.mapped_shard import MappedShard
 from rnnzoo.shard_layout import ShardPlan
+from rnnzoo.shards import plan_of
 from rnnzoo.zoo import load
 
 Change = Callable[[h5py.File], None]
@@ -178,7 +179,7 @@ def read_all(folder: Path) -> None:
 def test_an_altered_unit_is_refused(tmp_path: Path, built_folder: Path, attack: str) -> None:
     """Units of an unfinished build come from a shared folder or a URL."""
     manifest = read_manifest(built_folder)
-    plan = ShardPlan.of_recipe(manifest.recipe, 12, None)
+    plan = ShardPlan.of_zoo(manifest.zoo, manifest.recipe_hash, manifest.columns, 12, None)
     path = tmp_path / "unit.h5"
     with h5py.File(path, "w") as file:
         for name, value in plan.attributes.items():
@@ -217,7 +218,7 @@ def test_bytes_changed_with_care_never_crash_or_hang(built_folder: Path, tmp_pat
     """Bytes changed under a checksum that fits: refused, or read within bounds by a process that ends."""
     manifest = read_manifest(built_folder)
     listed = manifest.files[0]
-    plan = ShardPlan.of_recipe(manifest.recipe, listed.rows, listed.split)
+    plan = plan_of(manifest, listed)
     whole = (built_folder / listed.path).read_bytes()
     generator = random.Random(seed)
     path = tmp_path / "altered.h5"

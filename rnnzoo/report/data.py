@@ -11,8 +11,8 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnzoo.digits import PIXEL_MEAN, PIXEL_STD, TILE_PIXELS
 from rnnzoo.errors import RnnzooError
+from rnnzoo.kinds.digits import PIXEL_MEAN, PIXEL_STD, TILE_PIXELS
 from rnnzoo.results import Results, Run, TrainingCurve
 from rnnzoo.strict_json import read_json
 

@@ -15,8 +15,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
-from rnnzoo.digits import POSITIONS, TILE_SIDE, to_images
-from rnnzoo.languages import SYMBOLS
+from rnnzoo.kinds.digits import POSITIONS, TILE_SIDE, to_images
+from rnnzoo.kinds.languages import SYMBOLS
 from rnnzoo.report.colours import Colouring, colourings
 from rnnzoo.report.data import Curve, Points, Probes
 from rnnzoo.report.html import Report

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnzoo.languages import describe_task
+from rnnzoo.kinds.languages import describe_task
 from rnnzoo.report.colours import colourings
 from rnnzoo.report.data import Curve, Points, Probes
 from rnnzoo.report.style import Style, label, styles

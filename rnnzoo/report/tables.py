@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from rnnzoo.report.style import label
-from rnnzoo.results import PAPER_EMULATION, RAILS, Estimate, Results, Run, over_seeds
+from rnnzoo.results import RAILS, Estimate, Results, Run, over_seeds, published_losses
 
 MODES = ("frozen", "supervised")
 SPLITS = ("validation", "ood_test")
@@ -98,7 +98,7 @@ def emulation_lines(results: Results) -> Table:
             columns.append(_column(encoders, found, show, higher_is_better=False))
             if (metric, split) == ("total_variation", "validation"):
                 heads.append((words, "paper"))
-                paper = PAPER_EMULATION.get(results.kind, {})
+                paper = published_losses(results.kind)
                 columns.append([_cell(paper.get(name), _decimals(3)) for name in encoders])
     heads += [("cost", "parameters"), ("cost", "ms / step"), ("cost", "seeds")]
     costs = [_costs(results.emulation(name)) for name in encoders]

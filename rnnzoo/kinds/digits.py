@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnzoo.recorded_inputs import RecordedInputs
+
 SIDE = 28
 TILE_SIDE = 4
 TILES = (SIDE // TILE_SIDE) ** 2
@@ -19,12 +21,13 @@ POSITIONS = TILES + 1
 CLASSES = 10
 PIXEL_MEAN = 0.1307
 PIXEL_STD = 0.3081
+INPUTS = RecordedInputs("tiles", "numbers", POSITIONS, 255, PIXEL_MEAN, PIXEL_STD, zeros_before=1)
+"""How recorded tiles become what networks are fed: normalised, behind the all-zero tile."""
 
 
 def pixel_values() -> NDArray[np.float32]:
-    """What a network sees for each pixel intensity: float32 [256], computed in float32 step by step."""
-    scaled = np.arange(256, dtype=np.float32) / np.float32(255)
-    return (scaled - np.float32(PIXEL_MEAN)) / np.float32(PIXEL_STD)
+    """What a network sees for each pixel intensity: float32 [256]."""
+    return INPUTS.values
 
 
 def tile_pixels() -> NDArray[np.int16]:
@@ -48,5 +51,4 @@ def to_images(tiles: NDArray) -> NDArray:
 
 def network_inputs(tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Recorded tiles as networks take them: uint8 [..., 49, 16] -> float32 [..., 50, 16], the zero tile in front."""
-    values = pixel_values()[tiles]
-    return np.concatenate([np.zeros_like(values[..., :1, :]), values], axis=-2)
+    return INPUTS.as_fed(tiles)

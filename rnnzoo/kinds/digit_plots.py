@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import colormaps
@@ -12,9 +13,11 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, SubFigure
 
-from rnnzoo.digits import to_images
+from rnnzoo.kinds.digits import to_images
 from rnnzoo.plots import save_figure, step_axis
-from rnnzoo.zoo import Model, Zoo
+
+if TYPE_CHECKING:
+    from rnnzoo.zoo import Model, Zoo
 
 MODELS_DRAWN = 4
 TRACES_DRAWN = 12

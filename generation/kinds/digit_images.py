@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnzoo import limits
-from rnnzoo.digits import CLASSES, SIDE
 from rnnzoo.errors import RnnzooError, UsageError
-from rnnzoo.generation.tasks import DIGIT_IMAGES, DigitTasks
+from rnnzoo.kinds.digits import CLASSES, SIDE
+from rnnzoo.kinds.smnist import DIGIT_IMAGES, DigitTasks
 
 HUB_DATASETS = {"mnist": "ylecun/mnist", "fashion-mnist": "zalando-datasets/fashion_mnist"}
 DEBIAN_FOLDER = "/usr/share/datasets/fashion-mnist"
