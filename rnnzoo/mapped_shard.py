@@ -29,6 +29,10 @@ except ImportError:  # Windows, where a file that is being written cannot be ope
     fcntl = None  # type: ignore[assignment]
 
 
+class AlteredFile(RnnzooError):
+    """A file is missing, or not of the size and checksum that are listed: another copy of it may be."""
+
+
 class MappedShard:
     """A shard whose bytes are those its manifest lists, and whose structure is what our writer makes.
 
@@ -39,7 +43,8 @@ class MappedShard:
         sha256: its checksum; None where the caller has compared it.
 
     Raises:
-        RnnzooError: the file is missing, open elsewhere for writing, not of that size or checksum, or built otherwise.
+        AlteredFile: the file is missing, or not of that size or checksum.
+        RnnzooError: it is open elsewhere for writing, or built otherwise.
     """
 
     def __init__(self, path: Path, plan: ShardPlan, size: int, sha256: str | None) -> None:
@@ -154,10 +159,11 @@ def open_for_reading(path: Path, size: int | None = None) -> Iterator[BufferedRe
     """A file that nobody is writing, of a size if one is given.
 
     Raises:
-        RnnzooError: it is missing, not readable, of another size, or another process is writing it.
+        AlteredFile: it is missing or of another size.
+        RnnzooError: it is not readable, or another process is writing it.
     """
     if not path.is_file():
-        raise RnnzooError(f"{path} is missing, though the manifest lists it. {remedy(path)}")
+        raise AlteredFile(f"{path} is missing, though the manifest lists it. {remedy(path)}")
     with ExitStack() as stack:
         try:
             file = stack.enter_context(open(path, "rb"))
@@ -166,7 +172,7 @@ def open_for_reading(path: Path, size: int | None = None) -> Iterator[BufferedRe
         _check_nobody_writes(file, path)
         found = os.fstat(file.fileno()).st_size
         if size not in (None, found):
-            raise RnnzooError(f"{path} is {found} bytes long, not {size}: it is truncated or altered. {remedy(path)}")
+            raise AlteredFile(f"{path} is {found} bytes long, not {size}: it is truncated or altered. {remedy(path)}")
         yield file
 
 
@@ -192,7 +198,7 @@ def _checked_columns(
     if known is not None:
         return known
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-        raise RnnzooError(f"{path} is damaged or altered: its SHA-256 is not the manifest's. {remedy(path)}")
+        raise AlteredFile(f"{path} is damaged or altered: its SHA-256 is not the manifest's. {remedy(path)}")
     found, problems = find_columns(file, plan)
     if problems:
         raise RnnzooError(f"{path}: {problems[0]}. {remedy(path)}")

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from rnnzoo.chunks import MOST_THREADS
 from rnnzoo.environment import usable_cores
 from rnnzoo.errors import RnnzooError
+from rnnzoo.hub import fetch_again
 from rnnzoo.manifest import Manifest, ShardFile
-from rnnzoo.mapped_shard import ColumnInPlace, MappedShard, open_for_reading
+from rnnzoo.mapped_shard import AlteredFile, ColumnInPlace, MappedShard, open_for_reading
 from rnnzoo.schema import Column
 from rnnzoo.shard_layout import ShardPlan, find_columns
 
@@ -120,7 +121,13 @@ class ShardReader:
 
     def _open_shard(self, shard: int) -> MappedShard:
         listed = self.files[shard]
-        return MappedShard(self.folder / listed.path, plan_of(self.manifest, listed), listed.size, listed.sha256)
+        path, plan = self.folder / listed.path, plan_of(self.manifest, listed)
+        try:
+            return MappedShard(path, plan, listed.size, listed.sha256)
+        except AlteredFile:
+            if not fetch_again(path, listed):
+                raise
+        return MappedShard(path, plan, listed.size, listed.sha256)
 
 
 def plan_of(manifest: Manifest, listed: ShardFile) -> ShardPlan:

@@ -20,10 +20,14 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 def hub(built_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The published files; fetching puts them into a cache laid out as the Hub's, snapshots linking to blobs."""
     published, cache = Path(shutil.copytree(built_folder, tmp_path / "hub")), tmp_path / "cache"
-    snapshot, blobs = cache / "snapshots" / COMMIT, cache / "blobs"
+    repository = cache / "datasets--someone--zoo"
+    snapshot, blobs = repository / "snapshots" / COMMIT, repository / "blobs"
     blobs.mkdir(parents=True)
 
-    def fetch(name: str, path: str, force_download: bool = False, **options: str) -> None:
+    def fetch(name: str, path: str, revision: str = COMMIT, force_download: bool = False, **options: str) -> None:
+        assert (name, revision) == (NAME, COMMIT)
+        if force_download and constants.HF_HUB_OFFLINE:
+            raise ValueError("Cannot pass 'force_download=True' when offline mode is enabled.")
         if not (published / path).is_file():
             raise bare(errors.EntryNotFoundError)
         blob, link = blobs / path.replace("/", "-"), snapshot / path
@@ -34,13 +38,14 @@ def hub(built_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         link.symlink_to(Path(*[".."] * len(Path(path).parts), "..", "blobs", blob.name))
 
     def fetch_all(name: str, **options: str) -> str:
-        for path in published.rglob("*"):
+        for path in () if constants.HF_HUB_OFFLINE else published.rglob("*"):
             if path.is_file():
                 fetch(name, str(path.relative_to(published)))
         return str(snapshot)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch_all)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
     monkeypatch.chdir(tmp_path)
     return published
 
@@ -54,16 +59,54 @@ def test_a_zoo_is_loaded_from_the_cache(hub: Path, built_folder: Path) -> None:
     assert rnnzoo.load(NAME)["weights"].tobytes() == rnnzoo.load(built_folder)["weights"].tobytes()
 
 
-def test_an_altered_shard_in_the_cache_says_what_to_delete(hub: Path, built_folder: Path) -> None:
+def altered_shard(folder: Path) -> Path:
+    """The zoo's shard, one of whose bits was flipped."""
+    shard = next(folder.glob("data/*"))
+    content = bytearray(shard.read_bytes())
+    content[-9] ^= 1
+    shard.resolve().write_bytes(content)
+    return shard
+
+
+def test_an_altered_shard_in_the_cache_is_fetched_again_when_it_is_read(hub: Path, built_folder: Path) -> None:
     zoo = rnnzoo.load(NAME)
-    shard = next(zoo.folder.glob("data/*"))
-    whole = bytearray(shard.read_bytes())
-    whole[-9] ^= 1
-    shard.resolve().write_bytes(whole)
-    with pytest.raises(RnnzooError, match=f"Delete {shard.resolve()} and load the zoo again by its name"):
-        zoo["weights"]
+    shard = altered_shard(zoo.folder)
+    assert zoo["weights"].tobytes() == rnnzoo.load(built_folder)["weights"].tobytes()
+    assert shard.is_symlink()
+
+
+@pytest.mark.parametrize("damage", ["altered", "cut"])
+def test_a_damaged_shard_that_cannot_be_fetched_again_says_what_to_delete(
+    hub: Path, built_folder: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    shard = altered_shard(rnnzoo.load(NAME).folder)
+    if damage == "cut":
+        shard.resolve().write_bytes(shard.read_bytes()[:-9])
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(RnnzooError, match=rf"HF_HUB_OFFLINE is set.*: delete {shard.resolve()} and load") as caught:
+        rnnzoo.load(NAME)["weights"]
+    assert "\n" not in str(caught.value)
     shard.resolve().unlink()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     assert rnnzoo.load(NAME)["weights"].tobytes() == rnnzoo.load(built_folder)["weights"].tobytes()
+
+
+def test_a_shard_that_is_altered_on_the_hub_too_says_so(hub: Path) -> None:
+    zoo = rnnzoo.load(NAME)
+    altered_shard(hub)
+    shard = altered_shard(zoo.folder)
+    with pytest.raises(RnnzooError, match=rf"though it was fetched again: delete {shard.resolve()}"):
+        zoo["weights"]
+
+
+def test_a_folder_laid_out_like_the_cache_elsewhere_asks_nothing_of_the_hub(hub: Path, tmp_path: Path) -> None:
+    """A stranger's folder must not choose what is fetched."""
+    inside = rnnzoo.load(NAME).folder
+    repository = Path(shutil.copytree(inside.parent.parent, tmp_path / "datasets--someone--zoo", symlinks=True))
+    zoo = rnnzoo.load(repository / "snapshots" / COMMIT)
+    altered_shard(zoo.folder)
+    with pytest.raises(RnnzooError, match="is damaged or altered"):
+        zoo["weights"]
 
 
 @pytest.mark.parametrize("damage", ["cut", "missing", "link without blob"])
