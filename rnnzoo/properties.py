@@ -20,6 +20,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Metric:
+    """A score of predictions.
+
+    Attributes:
+        name: in records.
+        words: what it is, with its unit.
+        higher_is_better: whether it grows with quality.
+        decimals: that a table shows; None for three significant digits.
+    """
+
+    name: str
+    words: str
+    higher_is_better: bool = False
+    decimals: int | None = None
+
+
+@dataclass(frozen=True)
 class Property:
     """One property: what is predicted, how a predictor learns it and how it is scored.
 
@@ -29,8 +46,8 @@ class Property:
         outputs: numbers a predictor must return per row, from what the zoo is.
         labels: the truth of every row, [rows, ...].
         loss: mean loss of predictions [rows, outputs] against labels.
-        score: metrics by name, the most telling first.
-        higher_is_better: whether that first metric grows with quality.
+        score: the numbers of `metrics` by name.
+        metrics: what they are, the most telling first.
     """
 
     name: str
@@ -39,16 +56,20 @@ class Property:
     labels: Callable[[Zoo], Tensor]
     loss: Callable[[Tensor, Tensor], Tensor]
     score: Callable[[Tensor, Tensor], dict[str, float]]
-    higher_is_better: bool = False
+    metrics: tuple[Metric, ...]
 
 
-def number_property(name: str, column: str, meaning: str) -> Property:
-    """A number, as a column has it: mean squared error and explained variance."""
+def number_property(name: str, column: str, meaning: str, squared: str) -> Property:
+    """A number, as a column has it: mean squared error, `squared` naming its unit, and explained variance."""
 
     def labels(zoo: Zoo) -> Tensor:
         return torch.from_numpy(zoo[column].astype(np.float32))[:, None]
 
-    return Property(name, meaning, lambda zoo: 1, labels, functional.mse_loss, _squared_error_score)
+    metrics = (
+        Metric("mse", f"mean squared error {squared}"),
+        Metric("r2", "R², share of variance explained", True, 3),
+    )
+    return Property(name, meaning, lambda zoo: 1, labels, functional.mse_loss, _squared_error_score, metrics)
 
 
 def angle_property(name: str, meaning: str, column: str) -> Property:
@@ -58,7 +79,11 @@ def angle_property(name: str, meaning: str, column: str) -> Property:
         radians = np.deg2rad(zoo[column])
         return torch.from_numpy(np.stack([np.sin(radians), np.cos(radians)], axis=1).astype(np.float32))
 
-    return Property(name, meaning, lambda zoo: 2, labels, functional.mse_loss, _angle_score)
+    metrics = (
+        Metric("degrees", "mean absolute error in degrees", decimals=1),
+        Metric("mse", "mean squared error of sine and cosine"),
+    )
+    return Property(name, meaning, lambda zoo: 2, labels, functional.mse_loss, _angle_score, metrics)
 
 
 def choices_property(
@@ -84,15 +109,22 @@ def choices_property(
             "cross_entropy": float(_choices_loss(predictions, truth)),
         }
 
-    return Property(
-        name, meaning, outputs, lambda zoo: torch.from_numpy(labels(zoo)), _choices_loss, score, higher_is_better=True
+    metrics = (
+        Metric("exact", f"share of networks with all {each} right", True, 3),
+        Metric(each, f"share of single {each} right", True, 3),
+        Metric("cross_entropy", "cross-entropy in nats", decimals=3),
     )
+    return Property(name, meaning, outputs, lambda zoo: torch.from_numpy(labels(zoo)), _choices_loss, score, metrics)
 
 
 def choice_property(
-    name: str, meaning: str, labels: Callable[[Zoo], NDArray[np.int64]], choices: Callable[[Zoo], int]
+    name: str, meaning: str, labels: Callable[[Zoo], NDArray[np.int64]], choices: Callable[[Zoo], int], each: str
 ) -> Property:
     """One of several choices, int64 [rows] in [0, choices): the share that is right, and the cross-entropy."""
+    metrics = (
+        Metric("correct", f"share of {each} recognised", True, 3),
+        Metric("cross_entropy", "cross-entropy in nats", decimals=3),
+    )
     return Property(
         name,
         meaning,
@@ -100,7 +132,7 @@ def choice_property(
         lambda zoo: torch.from_numpy(labels(zoo)),
         functional.cross_entropy,
         _choice_score,
-        higher_is_better=True,
+        metrics,
     )
 
 
@@ -111,6 +143,7 @@ def snapshot_property() -> Property:
         "training step of the snapshot",
         lambda zoo: np.searchsorted(zoo.snapshots, zoo["step"]),
         lambda zoo: len(zoo.snapshots),
+        "snapshots",
     )
 
 

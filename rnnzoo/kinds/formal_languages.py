@@ -77,6 +77,7 @@ class FormalLanguages(Kind):
         Curve("accuracy", "accuracy (share of sampled strings)", "share"),
         Curve("train_loss", "training loss (nats per position)", "log"),
     )
+    symbols = tuple(SYMBOLS)
     published_losses: ClassVar = {
         "statistics": (0.051, 0.050, 0.053),
         "flat": (0.045, 0.045, 0.046),
@@ -144,7 +145,7 @@ class FormalLanguages(Kind):
                 choices,
                 "offsets",
             ),
-            number_property("accuracy", "accuracy", "share of sampled strings in the language"),
+            number_property("accuracy", "accuracy", "share of sampled strings in the language", "of the share"),
         )
 
     def probe_length(self, inputs: RecordedInputs) -> int:

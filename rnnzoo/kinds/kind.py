@@ -74,6 +74,7 @@ class Kind:
         producer: "module:attribute" of the `rnnzoo.generation.kinds.Producer` that builds such zoos.
         metrics: columns of numbers that say how well a model does, the headline one first.
         curves: what a picture of such a zoo draws.
+        symbols: how each token of its networks' inputs prints, where they are tokens.
         published_losses: a paper's emulation losses on validation by encoder, as (mean, low, high) of 15 seeds.
     """
 
@@ -82,6 +83,7 @@ class Kind:
     producer: str = ""
     metrics: tuple[str, ...] = ()
     curves: tuple[Curve, ...] = ()
+    symbols: tuple[str, ...] = ()
     published_losses: ClassVar[Mapping[str, tuple[float, float, float]]] = {}
 
     def __init__(self, name: str) -> None:
@@ -159,6 +161,13 @@ class Kind:
         flat = tasks.reshape(len(tasks), -1)
         names = ["task"] if flat.shape[1] == 1 else [f"task, number {index}" for index in range(flat.shape[1])]
         return [classes_of(name, values) for name, values in zip(names, flat.T, strict=True)]
+
+    def picture(self, inputs: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """Inputs that a probing encoder made, [positions, input_size], as a picture [height, width] from 0 to 1.
+
+        None where they are distributions over tokens, which are drawn as they are.
+        """
+        return None
 
     def describe(self, model: Model, traces: int) -> tuple[str, str]:
         """A model's task, and what it did in its first traces, in words."""

@@ -14,7 +14,18 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from rnnzoo.errors import require
-from rnnzoo.kinds.digits import CLASSES, INPUTS, POSITIONS, TILE_PIXELS, TILES
+from rnnzoo.kinds.digits import (
+    CLASSES,
+    INPUTS,
+    PIXEL_MEAN,
+    PIXEL_STD,
+    POSITIONS,
+    SIDE,
+    TILE_PIXELS,
+    TILE_SIDE,
+    TILES,
+    to_images,
+)
 from rnnzoo.kinds.kind import Colouring, Curve, Kind
 from rnnzoo.recorded_inputs import RecordedInputs
 from rnnzoo.schema import (
@@ -39,6 +50,7 @@ DIGIT_IMAGES = {
     ("fashion-mnist", "all"): "16d82e2b505296aa2b78bd5ea0992634f30419a4c97def7c907d154a35ac6157",
 }
 """Data set and part -> SHA-256 of its training images (uint8, row-major, in order) followed by their labels."""
+TILES_IN_A_LINE = 10
 DATASET_TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
 
 
@@ -158,9 +170,11 @@ class Smnist(Kind):
 
         return (
             angle_property("angle", "rotation", "task"),
-            number_property("accuracy", "eval_accuracy", "share of evaluation images classified right"),
+            number_property("accuracy", "eval_accuracy", "share of evaluation images classified right", "of the share"),
             snapshot_property(),
-            number_property("generalization_gap", "generalization_gap", "evaluation loss minus training loss, in nats"),
+            number_property(
+                "generalization_gap", "generalization_gap", "evaluation loss minus training loss", "in nats²"
+            ),
         )
 
     def emulated_accuracy(self, zoo: Zoo, emulated: Emulated) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -185,6 +199,19 @@ class Smnist(Kind):
     def task_colourings(self, tasks: NDArray[Any]) -> list[Colouring]:
         """By angle, 359 degrees next to 0."""
         return [Colouring("angle (degrees)", tasks % 360, "cyclic", 0, 360)]
+
+    def picture(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Tiles put together: as an image beside the tile that comes first where there are as many, else in lines."""
+        tiles = np.clip(inputs * PIXEL_STD + PIXEL_MEAN, 0, 1)
+        if len(tiles) == POSITIONS:
+            first = np.ones((SIDE, TILE_SIDE + 2), np.float32)
+            first[:TILE_SIDE, :TILE_SIDE] = tiles[0].reshape(TILE_SIDE, TILE_SIDE)
+            return np.concatenate([first, to_images(tiles[1:])], axis=1)
+        lines = -(-len(tiles) // TILES_IN_A_LINE)
+        filled = np.ones((lines * TILES_IN_A_LINE, TILE_PIXELS), np.float32)
+        filled[: len(tiles)] = tiles
+        grid = filled.reshape(lines, TILES_IN_A_LINE, TILE_SIDE, TILE_SIDE)
+        return grid.swapaxes(1, 2).reshape(lines * TILE_SIDE, TILES_IN_A_LINE * TILE_SIDE)
 
     def describe(self, model: Model, traces: int) -> tuple[str, str]:
         """Its angle and the classes it gave to the first images it was recorded on."""

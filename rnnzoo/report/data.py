@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnzoo.errors import RnnzooError
-from rnnzoo.kinds.digits import PIXEL_MEAN, PIXEL_STD, TILE_PIXELS
+from rnnzoo.kinds import Kind, find_kind
 from rnnzoo.results import Results, Run, TrainingCurve
 from rnnzoo.strict_json import read_json
 
@@ -67,23 +67,22 @@ class Points:
 
 @dataclass(frozen=True)
 class Probes:
-    """What an encoder sends to networks: float32 [networks or 1, probes, positions, input_size].
+    """What an encoder sends to networks.
 
     Attributes:
+        pictures: uint8 [networks or 1, probes, height, width]: shares of tokens, [positions, tokens], from 0 to 255;
+            or what the kind of zoo draws, from black to white.
+        symbols: how tokens print; empty if `pictures` are not of tokens.
         networks: identity of the networks of the first axis.
         probes_in_all: probes before the number was limited.
     """
 
     encoder: str
     seed: int
-    inputs: NDArray[np.float32]
+    pictures: NDArray[np.uint8]
+    symbols: tuple[str, ...]
     networks: tuple[str, ...]
     probes_in_all: int
-
-    def as_bytes(self) -> NDArray[np.uint8]:
-        """The same numbers from 0 to 255: shares of tokens, or pixels from black to white."""
-        shares = self.inputs * PIXEL_STD + PIXEL_MEAN if self.inputs.shape[-1] == TILE_PIXELS else self.inputs
-        return np.round(np.clip(shares, 0, 1) * 255).astype(np.uint8)
 
 
 def read_curves(results: Results) -> list[Curve]:
@@ -122,9 +121,23 @@ def read_probes(results: Results) -> list[Probes]:
                 rows = _read_arrays(results, run, "rows.npz")
                 names = _probed_networks(arrays["rows"], rows) if len(inputs) > 1 else ("every network",)
                 kept = inputs[:MOST_PROBED_NETWORKS, :MOST_PROBES]
-                found.append(Probes(encoder, run.seed, kept, names[: len(kept)], inputs.shape[1]))
+                try:
+                    pictures, symbols = _pictures(find_kind(results.kind), kept)
+                except (ValueError, IndexError) as error:
+                    raise _damaged(_path(results, run, "probes.npz"), error) from error
+                found.append(Probes(encoder, run.seed, pictures, symbols, names[: len(kept)], inputs.shape[1]))
                 break
     return found
+
+
+def _pictures(kind: Kind, inputs: NDArray[np.float32]) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """Inputs [networks, probes, positions, input_size] as a kind draws them, and how its tokens print."""
+    if kind.picture(inputs[0, 0]) is None:
+        numbered = tuple(map(str, range(inputs.shape[-1])))
+        shares, symbols = inputs, kind.symbols if len(kind.symbols) == inputs.shape[-1] else numbered
+    else:
+        shares, symbols = np.array([[kind.picture(probe) for probe in probes] for probes in inputs]), ()
+    return np.round(np.clip(shares, 0, 1) * 255).astype(np.uint8), symbols
 
 
 def missing_files(results: Results) -> list[str]:

@@ -15,9 +15,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
-from rnnzoo.kinds.digits import POSITIONS, TILE_SIDE, to_images
-from rnnzoo.kinds.languages import SYMBOLS
-from rnnzoo.report.colours import Colouring, colourings
+from rnnzoo.kinds import Colouring, Kind, find_kind
+from rnnzoo.report.colours import colourings, palette
 from rnnzoo.report.data import Curve, Points, Probes
 from rnnzoo.report.html import Report
 from rnnzoo.report.style import Style, label, styles
@@ -32,7 +31,7 @@ DRAWN_PROBES = 4
 
 def draw_figures(report: Report, folder: Path) -> list[tuple[str, str]]:
     """Draw what there is to draw; returns captions and file names."""
-    chosen = styles(report.encoders)
+    chosen, kind = styles(report.encoders), find_kind(report.kind)
     first = [points for points in report.points if points.seed == _first_seed(report.points, points.encoder)]
     figures = []
     if report.curves:
@@ -43,9 +42,9 @@ def draw_figures(report: Report, folder: Path) -> list[tuple[str, str]]:
         _draw_accuracies(known, chosen, folder / "accuracy.png")
         figures.append(("Accuracy of the emulator against that of the network, validation, first seed", "accuracy.png"))
     if first:
-        for which, colouring in enumerate(colourings(first[0].rows)[:2]):
+        for which, colouring in enumerate(colourings(kind, first[0].rows)[:2]):
             name = f"embedding-{'task' if which else 'accuracy'}.png"
-            _draw_embeddings(first, which, folder / name)
+            _draw_embeddings(kind, first, which, folder / name)
             caption = f"First two principal components of z by {colouring.name}, validation and ood_test, first seed"
             figures.append((caption, name))
     if report.probes:
@@ -108,11 +107,11 @@ def _draw_accuracies(found: Sequence[Points], chosen: dict[str, Style], path: Pa
     save_figure(figure, path)
 
 
-def _draw_embeddings(found: Sequence[Points], which: int, path: Path) -> None:
+def _draw_embeddings(kind: Kind, found: Sequence[Points], which: int, path: Path) -> None:
     """All encoders, coloured by one of the colourings; encoders see the same networks, so one bar holds for all."""
     figure, grid = _grid(len(found), 2.5)
     for axes, points in zip(grid.flat, found, strict=False):
-        colouring = colourings(points.rows)[which]
+        colouring = colourings(kind, points.rows)[which]
         scale = _scale(colouring)
         axes.scatter(*points.projected.T, c=colouring.values, cmap=scale.cmap, norm=scale.norm, s=6, linewidths=0)
         axes.set_title(_plain(points.encoder), fontsize=9)
@@ -131,45 +130,36 @@ def _draw_embeddings(found: Sequence[Points], which: int, path: Path) -> None:
 def _scale(colouring: Colouring) -> ScalarMappable:
     count = len(colouring.classes)
     norm = Normalize(-0.5, count - 0.5) if count else Normalize(colouring.low, colouring.high)
-    return ScalarMappable(norm, ListedColormap(colouring.palette()))
+    return ScalarMappable(norm, ListedColormap(palette(colouring)))
 
 
 def _draw_probes(found: Sequence[Probes], path: Path) -> None:
-    tiles = found[0].inputs.shape[-1] == TILE_SIDE**2
-    rows = len(found)
-    height = 1.9 if tiles else 1.5
-    figure, grid = plt.subplots(
-        rows, DRAWN_PROBES, figsize=(10 if tiles else 15, height * rows), layout="constrained", squeeze=False
-    )
+    rows, width, height = len(found), *((15, 1.5) if found[0].symbols else (10, 1.9))
+    figure, grid = plt.subplots(rows, DRAWN_PROBES, figsize=(width, height * rows), layout="constrained", squeeze=False)
     for line, probes in zip(grid, found, strict=True):
         for number, axes in enumerate(line):
-            if number >= probes.inputs.shape[1]:
+            if number >= probes.pictures.shape[1]:
                 axes.remove()
                 continue
-            (_draw_tiles if tiles else _draw_tokens)(axes, probes.as_bytes()[0, number])
+            picture = probes.pictures[0, number]
+            if probes.symbols:
+                _draw_tokens(axes, picture, probes.symbols)
+            else:
+                axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
+                axes.set_axis_off()
             axes.set_title(f"{_plain(probes.encoder)}, probe {number + 1}", fontsize=8)
     save_figure(figure, path)
 
 
-def _draw_tokens(axes: Axes, shares: np.ndarray) -> None:
+def _draw_tokens(axes: Axes, shares: np.ndarray, symbols: Sequence[str]) -> None:
     """Distributions [positions, tokens] as columns, in bytes; tokens that hold half are written out."""
     axes.imshow(shares.T, cmap="Blues", vmin=0, vmax=255, aspect="auto")
     for position, token in np.argwhere(shares >= 128):
-        axes.text(position, token, SYMBOLS[token], ha="center", va="center", color="white", fontsize=7, weight="bold")
-    axes.set_yticks(range(shares.shape[1]), list("abcd") + ["BOS", "EOS"], fontsize=7)
+        axes.text(position, token, symbols[token], ha="center", va="center", color="white", fontsize=7, weight="bold")
+    axes.set_yticks(range(shares.shape[1]), symbols, fontsize=7)
     positions = range(0, len(shares), 5)
     axes.set_xticks(positions, [str(position + 1) for position in positions], fontsize=7)
     axes.set_xlabel("position", fontsize=7)
-
-
-def _draw_tiles(axes: Axes, pixels: np.ndarray) -> None:
-    """Tiles [positions, 16] in bytes; without the first one they are put together if that makes an image."""
-    if len(pixels) == POSITIONS:
-        image = to_images(pixels[1:])
-    else:
-        image = pixels.reshape(-1, TILE_SIDE, TILE_SIDE).transpose(1, 0, 2).reshape(TILE_SIDE, -1)
-    axes.imshow(image, cmap="gray", vmin=0, vmax=255)
-    axes.set_axis_off()
 
 
 def _grid(count: int, height: float) -> tuple[Figure, np.ndarray]:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnzoo.kinds.languages import describe_task
-from rnnzoo.report.colours import colourings
+from rnnzoo.kinds import Kind, find_kind
+from rnnzoo.report.colours import colourings, palette
 from rnnzoo.report.data import Curve, Points, Probes
 from rnnzoo.report.style import Style, label, styles
 from rnnzoo.report.tables import Line, Table, row_label
@@ -102,7 +102,7 @@ def page_data(report: Report, chosen: Mapping[str, Style]) -> dict[str, Any]:
         digest = hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in found.rows.values()))
         if digest.hexdigest() not in tables:
             tables[digest.hexdigest()] = len(rows)
-            rows.append(_row_table(found.rows))
+            rows.append(_row_table(find_kind(report.kind), found.rows))
         points.append({"encoder": number[found.encoder], **_point_data(found), "rows": tables[digest.hexdigest()]})
     return {
         "kind": report.kind,
@@ -128,7 +128,7 @@ def _curve_data(curve: Curve) -> dict[str, Any]:
     }
 
 
-def _row_table(rows: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+def _row_table(kind: Kind, rows: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     tasks, numbers = np.unique(rows["task"], axis=0, return_inverse=True)
     splits = list(dict.fromkeys(rows["split"].tolist()))
     return {
@@ -136,7 +136,7 @@ def _row_table(rows: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         "step": rows["step"].tolist(),
         "splits": splits,
         "split": [splits.index(split) for split in rows["split"].tolist()],
-        "tasks": [f"{task:.1f}°" if rows["task"].ndim == 1 else describe_task(task) for task in tasks],
+        "tasks": [kind.task_text(task) for task in tasks],
         "task": numbers.reshape(-1).tolist(),
         "accuracy": _rounded(rows["accuracy"], 3),
         "real": _rounded(rows["real_accuracy"], 3),
@@ -148,9 +148,9 @@ def _row_table(rows: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
                 "low": colouring.low,
                 "high": colouring.high,
                 "classes": colouring.classes,
-                "palette": colouring.palette(),
+                "palette": palette(colouring),
             }
-            for colouring in colourings(rows)
+            for colouring in colourings(kind, rows)
         ],
     }
 
@@ -169,13 +169,14 @@ def _point_data(points: Points) -> dict[str, Any]:
 
 
 def _probe_data(probes: Probes) -> dict[str, Any]:
-    """Inputs as hexadecimal bytes: shares of tokens from 0 to 255, or pixels from black to white."""
+    """Pictures as hexadecimal bytes."""
     return {
         "seed": probes.seed,
         "networks": probes.networks,
         "all": probes.probes_in_all,
-        "shape": probes.inputs.shape[1:],
-        "bytes": [inputs.tobytes().hex() for inputs in probes.as_bytes()],
+        "symbols": probes.symbols,
+        "shape": probes.pictures.shape[1:],
+        "bytes": [pictures.tobytes().hex() for pictures in probes.pictures],
     }
 
 

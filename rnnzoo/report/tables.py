@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from rnnzoo.kinds import find_kind
+from rnnzoo.properties import Metric
 from rnnzoo.report.style import label
 from rnnzoo.results import RAILS, Estimate, Results, Run, over_seeds, published_losses
 
@@ -44,41 +46,12 @@ class Table:
     lines: tuple[Line, ...]
 
 
-@dataclass(frozen=True)
-class Metric:
-    """How a metric is told: what it is, its unit, its direction and its digits."""
-
-    words: str
-    higher_is_better: bool
-    show: Callable[[float], str]
-
-    def describe(self) -> str:
-        """The metric in words, with its direction."""
-        return f"{self.words}; {'higher' if self.higher_is_better else 'lower'} is better"
-
-
 def _decimals(count: int) -> Callable[[float], str]:
     return lambda value: f"{value:.{count}f}"
 
 
 def _significant(value: float) -> str:
     return f"{value:#.3g}".removesuffix(".")
-
-
-METRICS = {
-    ("task", "exact"): Metric("share of networks with all three offsets right", True, _decimals(3)),
-    ("task", "offsets"): Metric("share of single offsets right", True, _decimals(3)),
-    ("task", "cross_entropy"): Metric("cross-entropy in nats", False, _decimals(3)),
-    ("angle", "degrees"): Metric("mean absolute error in degrees", False, _decimals(1)),
-    ("angle", "mse"): Metric("mean squared error of sine and cosine", False, _significant),
-    ("step", "correct"): Metric("share of snapshots recognised", True, _decimals(3)),
-    ("step", "cross_entropy"): Metric("cross-entropy in nats", False, _decimals(3)),
-    ("accuracy", "mse"): Metric("mean squared error of the share", False, _significant),
-    ("accuracy", "r2"): Metric("R², share of variance explained", True, _decimals(3)),
-    ("generalization_gap", "mse"): Metric("mean squared error in nats²", False, _significant),
-    ("generalization_gap", "r2"): Metric("R², share of variance explained", True, _decimals(3)),
-}
-"""The metrics of each property, the most telling first."""
 
 
 def emulation_lines(results: Results) -> Table:
@@ -116,27 +89,26 @@ def emulation_lines(results: Results) -> Table:
 
 def downstream_tables(results: Results) -> tuple[list[Table], list[Table]]:
     """A table of every property's most telling metric, and the tables of all other metrics."""
-    properties = dict.fromkeys(run.record["property"] for run in results.runs if run.kind == "downstream")
-    known = list(dict.fromkeys(name for name, _ in METRICS))
-    ordered = sorted(properties, key=lambda name: (known.index(name) if name in known else len(known), name))
+    recorded = dict.fromkeys(run.record["property"] for run in results.runs if run.kind == "downstream")
+    known = {known.name: known.metrics for known in find_kind(results.kind).properties()}
     first: list[Table] = []
     further: list[Table] = []
-    for asked in ordered:
-        metrics = _metrics_of(results, asked)
-        for index, metric in enumerate(metrics):
+    for asked in sorted(recorded, key=lambda name: (list(known).index(name) if name in known else len(known), name)):
+        for index, metric in enumerate(_metrics_of(results, asked, known.get(asked, ()))):
             (further if index else first).append(_downstream_table(results, asked, metric))
     return first, further
 
 
-def _metrics_of(results: Results, asked: str) -> list[str]:
+def _metrics_of(results: Results, asked: str, known: Sequence[Metric]) -> list[Metric]:
+    """The metrics of a property that were recorded, those that its kind of zoo knows first."""
     runs = [run for run in results.runs if run.kind == "downstream" and run.record["property"] == asked]
     names = dict.fromkeys(name for run in runs for values in run.metrics.values() for name in values)
-    known = [metric for owner, metric in METRICS if owner == asked]
-    return sorted(names, key=lambda name: known.index(name) if name in known else len(known))
+    others = [Metric(name, name) for name in names if name not in {metric.name for metric in known}]
+    return [*(metric for metric in known if metric.name in names), *others]
 
 
-def _downstream_table(results: Results, asked: str, name: str) -> Table:
-    metric = METRICS.get((asked, name), Metric(name, False, _significant))
+def _downstream_table(results: Results, asked: str, metric: Metric) -> Table:
+    show = _significant if metric.decimals is None else _decimals(metric.decimals)
     groups = {"frozen": "frozen embedding", "supervised": "trained end to end"}
     encoders = [name for name in results.ranking() if any(results.downstream(name, asked, mode) for mode in MODES)]
     columns: list[list[Cell]] = []
@@ -144,10 +116,11 @@ def _downstream_table(results: Results, asked: str, name: str) -> Table:
     for mode in MODES:
         for split in SPLITS:
             heads.append((groups[mode], split))
-            found = [over_seeds(results.downstream(encoder, asked, mode), split, name) for encoder in encoders]
-            columns.append(_column(encoders, found, metric.show, metric.higher_is_better))
-    title = f"{asked.replace('_', ' ')}: {name.replace('_', ' ')}"
-    return Table(title, metric.describe(), tuple(heads), _lines(encoders, columns))
+            found = [over_seeds(results.downstream(encoder, asked, mode), split, metric.name) for encoder in encoders]
+            columns.append(_column(encoders, found, show, metric.higher_is_better))
+    title = f"{asked.replace('_', ' ')}: {metric.name.replace('_', ' ')}"
+    meaning = f"{metric.words}; {'higher' if metric.higher_is_better else 'lower'} is better"
+    return Table(title, meaning, tuple(heads), _lines(encoders, columns))
 
 
 def _costs(runs: Sequence[Run]) -> tuple[Cell, Cell, Cell]:

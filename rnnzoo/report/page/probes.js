@@ -1,11 +1,10 @@
-// What probing encoders send to networks: shares of tokens as strips, or tiles as images.
+// What probing encoders send to networks: shares of tokens as strips, or pictures.
 (() => {
   const place = document.getElementById("probes");
   if (!data.probes.length) {
     place.append(element("p", {}, "No encoder here sends probing sequences."));
     return;
   }
-  const TOKENS = ["a", "b", "c", "d", "BOS", "EOS"];
   const panels = element("div");
   const note = element("p");
   const [encoderLabel, encoderMenu] = menu("encoder", data.probes.map((probes, index) => [index, data.encoders[probes.encoder].label]), chooseEncoder);
@@ -21,36 +20,36 @@
 
   function show() {
     const probes = data.probes[Number(encoderMenu.value)];
-    const [count, positions, size] = probes.shape;
-    const tiles = size === 16;
+    const [count, height, width] = probes.shape;
+    const pictured = !probes.symbols.length;
     const text = probes.bytes[Number(networkMenu.value)];
     const bytes = Uint8Array.from({ length: text.length / 2 }, (_, index) => parseInt(text.slice(2 * index, 2 * index + 2), 16));
-    const meaning = tiles
-      ? "The first tile stands alone, the others are put together as the image that they would be cut from; black is no ink."
+    const meaning = pictured
+      ? "Each input as a picture; what comes first stands alone. Black is no ink."
       : "Each column is one input, a distribution over tokens: the darker, the larger the share. Tokens that hold at least half are written out.";
     note.textContent = `${meaning} Probes 1 to ${count} of ${probes.all}, seed ${probes.seed}.`;
-    panels.className = tiles ? "probes images" : "probes";
+    panels.className = pictured ? "probes images" : "probes";
     const drawn = Array.from({ length: count }, (_, probe) => {
-      const part = bytes.subarray(probe * positions * size, (probe + 1) * positions * size);
+      const part = bytes.subarray(probe * height * width, (probe + 1) * height * width);
       const caption = element("figcaption", {}, `probe ${probe + 1}`);
-      return element("figure", { class: "probe" }, caption, tiles ? images(part, positions) : strip(part, positions, size));
+      return element("figure", { class: "probe" }, caption, pictured ? picture(part, height, width) : strip(part, height, width, probes.symbols));
     });
     panels.replaceChildren(...drawn);
   }
 
-  function strip(bytes, positions, size) {
+  function strip(bytes, positions, size, symbols) {
     const [cell, high, left] = [20, 15, 34];
     const drawing = shape("svg", { viewBox: `0 0 ${left + positions * cell} ${size * high + 32}`, role: "img" });
     const letters = [];
     for (let token = 0; token < size; token++) {
-      drawing.append(shape("text", { x: left - 5, y: token * high + 12, "text-anchor": "end", class: "quiet" }, TOKENS[token] ?? token));
+      drawing.append(shape("text", { x: left - 5, y: token * high + 12, "text-anchor": "end", class: "quiet" }, symbols[token]));
       for (let position = 0; position < positions; position++) {
         const share = bytes[position * size + token] / 255;
         const at = { x: left + position * cell, y: token * high, width: cell - 1, height: high - 1 };
-        const told = `position ${position + 1}: ${TOKENS[token] ?? token} ${share.toFixed(2)}`;
+        const told = `position ${position + 1}: ${symbols[token]} ${share.toFixed(2)}`;
         drawing.append(shape("rect", { ...at, style: `fill:rgba(var(--heat),${(0.04 + 0.96 * share).toFixed(2)})` }, shape("title", {}, told)));
         if (share < 0.5) continue;
-        letters.push(token < 4 ? TOKENS[token] : token === 4 ? "^" : ".");
+        letters.push(symbols[token]);
         const middle = { x: at.x + (cell - 1) / 2, y: at.y + 11.5, "text-anchor": "middle", "pointer-events": "none" };
         drawing.append(shape("text", { ...middle, style: "fill:var(--on-heat);font-weight:700" }, letters.at(-1)));
       }
@@ -62,29 +61,13 @@
     return drawing;
   }
 
-  function images(bytes, positions) {
-    const tile = (index) => bytes.subarray(index * 16, (index + 1) * 16);
-    const whole = positions === 50;
-    const across = whole ? 7 : 10;
-    const rest = Array.from({ length: whole ? 49 : positions }, (_, index) => tile(whole ? index + 1 : index));
-    const parts = whole ? [paint([tile(0)], 1, 16), paint(rest, across, 112)] : [paint(rest, across, 130)];
-    return element("div", { class: "image" }, ...parts);
-  }
-
-  function paint(tiles, across, width) {
-    const down = Math.ceil(tiles.length / across);
-    const canvas = element("canvas", { width: across * 4, height: down * 4, style: `width:${width}px`, role: "img" });
-    canvas.setAttribute("aria-label", `${tiles.length} tiles of 4 by 4 pixels`);
+  function picture(bytes, height, width) {
+    const canvas = element("canvas", { width, height, style: `width:${4 * width}px`, role: "img" });
+    canvas.setAttribute("aria-label", `a picture of ${width} by ${height} pixels`);
     const context = canvas.getContext("2d");
-    const image = context.createImageData(across * 4, down * 4);
-    tiles.forEach((tile, number) => {
-      tile.forEach((value, pixel) => {
-        const x = (number % across) * 4 + (pixel % 4);
-        const y = Math.floor(number / across) * 4 + Math.floor(pixel / 4);
-        image.data.set([value, value, value, 255], 4 * (y * across * 4 + x));
-      });
-    });
+    const image = context.createImageData(width, height);
+    bytes.forEach((value, pixel) => image.data.set([value, value, value, 255], 4 * pixel));
     context.putImageData(image, 0, 0);
-    return canvas;
+    return element("div", { class: "image" }, canvas);
   }
 })();
