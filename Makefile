@@ -74,13 +74,10 @@ test-lowest:
 	$(LOWEST)/bin/python -m pytest tests/test_load_dataset.py tests/test_hub.py tests/test_conditions.py tests/test_zoo.py \
 		tests/test_cli.py tests/test_strict_json.py tests/test_display.py
 
-# mypy sees the packages where they are imported from: generation/ is rnnzoo.generation.
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	rm -rf build/typecheck && mkdir -p build/typecheck
-	cp -r rnnzoo build/typecheck/rnnzoo && cp -r generation build/typecheck/rnnzoo/generation
-	cd build/typecheck && $(abspath $(BIN))/mypy --config-file $(abspath pyproject.toml) -p rnnzoo
+	$(BIN)/mypy
 
 wheel: install
 	$(BIN)/python -m build --wheel
