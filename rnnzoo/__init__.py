@@ -8,13 +8,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from rnnzoo.version import __version__
+
 if TYPE_CHECKING:
     from rnnzoo.encoders import load_encoder
     from rnnzoo.errors import RnnzooError, UsageError
     from rnnzoo.hub import local_zoos as list_zoos
     from rnnzoo.zoo import Model, Zoo, load
-
-__version__ = "0.1.0"
 
 __all__ = ["Model", "RnnzooError", "UsageError", "Zoo", "__version__", "list_zoos", "load", "load_encoder"]
 

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-import rnnzoo
+from rnnzoo.version import __version__
 
 LIBRARIES = ("numpy", "torch", "h5py", "numba", "triton")
 
 
 def versions() -> dict[str, str]:
     """Versions of Python, rnnzoo and the libraries that decide the numbers."""
-    found = {"rnnzoo": rnnzoo.__version__, "python": platform.python_version()}
+    found = {"rnnzoo": __version__, "python": platform.python_version()}
     for library in LIBRARIES:
         try:
             found[library] = metadata.version(library)
@@ -28,7 +28,7 @@ def versions() -> dict[str, str]:
 
 def git_revision() -> str | None:
     """Commit of the checkout rnnzoo runs from, with "+changes" if files differ from it; None if installed."""
-    folder = Path(rnnzoo.__file__).resolve().parent
+    folder = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(folder), *arguments]

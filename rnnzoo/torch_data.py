@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, Protocol, overload
 
 import numpy as np
 import torch
@@ -11,8 +11,12 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-if TYPE_CHECKING:
-    from rnnzoo.zoo import Zoo
+
+class Table(Protocol):
+    """Rows as a `Zoo` has them: an array of numbers selects rows, a name gives the column of those."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, key: Any, /) -> Any: ...
 
 
 class Row(Mapping[str, Tensor]):
@@ -67,7 +71,7 @@ class ZooDataset(Dataset):
     (`__getitems__`), and PyTorch's default collation takes them as they were read, without another copy.
     """
 
-    def __init__(self, zoo: Zoo, columns: Sequence[str]) -> None:
+    def __init__(self, zoo: Table, columns: Sequence[str]) -> None:
         self.zoo = zoo
         self.columns = list(columns)
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rnnzoo.conditions import meets
 from rnnzoo.errors import UsageError
+from rnnzoo.hub import resolve
 from rnnzoo.kinds import Kind
 from rnnzoo.manifest import Manifest, read_manifest
 from rnnzoo.network import Network, tensors_of
@@ -321,8 +322,6 @@ def load(path_or_name: str | Path, split: str | None = None, revision: str | Non
         UsageError: no such folder or name, or no such split.
         RnnzooError: the zoo is damaged, or of a version this rnnzoo does not read.
     """
-    from rnnzoo.hub import resolve
-
     # Another current folder later must not lead elsewhere.
     folder = resolve(path_or_name, revision).absolute()
     zoo = Zoo(folder, read_manifest(folder))
