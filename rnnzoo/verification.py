@@ -59,6 +59,8 @@ def verify(folder: Path, every_trace: bool = False, advance: Advance = lambda do
     checksums = Check("checksums", tuple(_file_problems(folder, manifest)), f"{len(manifest.files)} files")
     yield checksums
     kind, known = manifest.kind, f"as {manifest.zoo} has them"
+    if manifest.network.cell not in CELLS:
+        known = f"not compared with what {manifest.zoo} has: the cell {manifest.network.cell} is not known here"
     if not kind.known:
         known = f"not compared with what {manifest.zoo} has: no such kind of zoo is installed"
     schema = Check("schema", tuple(_schema_problems(folder, manifest)), f"{len(manifest.columns)} columns, {known}")
@@ -116,7 +118,7 @@ def _table_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
 
     A later minor version may have columns that this one does not know, and none less.
     """
-    if not manifest.kind.known:
+    if not manifest.kind.known or manifest.network.cell not in CELLS:
         return
     written = {column.name: column for column in manifest.kind.columns(manifest.recipe)}
     found = {column.name: column for column in manifest.columns}
@@ -126,8 +128,7 @@ def _table_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
             yield f"{folder / MANIFEST}: column {name!r} is not as {manifest.zoo} of this recipe has it"
     if manifest.inputs != manifest.kind.inputs(manifest.recipe):
         yield f"{folder / MANIFEST}: field inputs is not as {manifest.zoo} of this recipe has it"
-    cell = manifest.network.cell in CELLS
-    if cell and manifest.weight_layout != tuple(manifest.network.parameters()):
+    if manifest.weight_layout != tuple(manifest.network.parameters()):
         yield f"{folder / MANIFEST}: field weight_layout is not that of its network"
 
 
