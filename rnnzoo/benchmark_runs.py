@@ -76,7 +76,7 @@ class BenchmarkRuns:
         numbers = np.arange(len(self.zoo))
         ood = numbers[ranges["ood_test"]]
         seen = is_seen_half(self.zoo[ood]["task"])
-        # Predictors learn from train and half of ood_test, and are scored on the rest (system section 8).
+        # Predictors learn from train and half of ood_test, and are scored on the rest (paper section 5.3).
         self.learned = np.concatenate([numbers[ranges["train"]], ood[seen]])
         self.scored = {"validation": numbers[ranges["validation"]], "ood_test": ood[~seen]}
 

@@ -9,11 +9,11 @@ import triton.language as tl
 
 
 @triton.jit
-def advance(
+def cell_forward(
     gates,
     cell,
     new_cell,
-    squashed,
+    tanh_cell,
     output,
     gates_model,
     gates_row,
@@ -21,8 +21,8 @@ def advance(
     cell_row,
     new_cell_model,
     new_cell_row,
-    squashed_model,
-    squashed_row,
+    tanh_cell_model,
+    tanh_cell_row,
     output_model,
     output_row,
     count,
@@ -36,27 +36,27 @@ def advance(
     unit, row = at % hidden, at // hidden % rows
     model = at // hidden // rows
     gate = gates + model * gates_model + row * gates_row + unit
-    enter = tl.sigmoid(tl.load(gate, mask=inside, other=0.0))
-    forget = tl.sigmoid(tl.load(gate + hidden, mask=inside, other=0.0))
-    candidate = 2 * tl.sigmoid(tl.load(gate + 2 * hidden, mask=inside, other=0.0)) - 1
-    leave = tl.sigmoid(tl.load(gate + 3 * hidden, mask=inside, other=0.0))
+    input_gate = tl.sigmoid(tl.load(gate, mask=inside, other=0.0))
+    forget_gate = tl.sigmoid(tl.load(gate + hidden, mask=inside, other=0.0))
+    cell_gate = 2 * tl.sigmoid(tl.load(gate + 2 * hidden, mask=inside, other=0.0)) - 1
+    output_gate = tl.sigmoid(tl.load(gate + 3 * hidden, mask=inside, other=0.0))
     before = tl.load(cell + model * cell_model + row * cell_row + unit, mask=inside, other=0.0)
-    after = enter * candidate + forget * before
-    flat = 2 * tl.sigmoid(2 * after) - 1
-    tl.store(gate, enter, mask=inside)
-    tl.store(gate + hidden, forget, mask=inside)
-    tl.store(gate + 2 * hidden, candidate, mask=inside)
-    tl.store(gate + 3 * hidden, leave, mask=inside)
+    after = input_gate * cell_gate + forget_gate * before
+    tanh_after = 2 * tl.sigmoid(2 * after) - 1
+    tl.store(gate, input_gate, mask=inside)
+    tl.store(gate + hidden, forget_gate, mask=inside)
+    tl.store(gate + 2 * hidden, cell_gate, mask=inside)
+    tl.store(gate + 3 * hidden, output_gate, mask=inside)
     tl.store(new_cell + model * new_cell_model + row * new_cell_row + unit, after, mask=inside)
-    tl.store(squashed + model * squashed_model + row * squashed_row + unit, flat, mask=inside)
-    tl.store(output + model * output_model + row * output_row + unit, leave * flat, mask=inside)
+    tl.store(tanh_cell + model * tanh_cell_model + row * tanh_cell_row + unit, tanh_after, mask=inside)
+    tl.store(output + model * output_model + row * output_row + unit, output_gate * tanh_after, mask=inside)
 
 
 @triton.jit
-def retreat(
+def cell_backward(
     gates,
     cell,
-    squashed,
+    tanh_cell,
     d_output,
     d_cell,
     d_before,
@@ -65,8 +65,8 @@ def retreat(
     gates_row,
     cell_model,
     cell_row,
-    squashed_model,
-    squashed_row,
+    tanh_cell_model,
+    tanh_cell_row,
     d_output_model,
     d_output_row,
     d_cell_model,
@@ -86,19 +86,19 @@ def retreat(
     unit, row = at % hidden, at // hidden % rows
     model = at // hidden // rows
     gate = gates + model * gates_model + row * gates_row + unit
-    enter = tl.load(gate, mask=inside, other=0.0)
-    forget = tl.load(gate + hidden, mask=inside, other=0.0)
-    candidate = tl.load(gate + 2 * hidden, mask=inside, other=0.0)
-    leave = tl.load(gate + 3 * hidden, mask=inside, other=0.0)
+    input_gate = tl.load(gate, mask=inside, other=0.0)
+    forget_gate = tl.load(gate + hidden, mask=inside, other=0.0)
+    cell_gate = tl.load(gate + 2 * hidden, mask=inside, other=0.0)
+    output_gate = tl.load(gate + 3 * hidden, mask=inside, other=0.0)
     before = tl.load(cell + model * cell_model + row * cell_row + unit, mask=inside, other=0.0)
-    flat = tl.load(squashed + model * squashed_model + row * squashed_row + unit, mask=inside, other=0.0)
-    by_output = tl.load(d_output + model * d_output_model + row * d_output_row + unit, mask=inside, other=0.0)
-    by_cell = tl.load(d_cell + model * d_cell_model + row * d_cell_row + unit, mask=inside, other=0.0)
-    by_cell += by_output * leave * (1 - flat * flat)
+    tanh_after = tl.load(tanh_cell + model * tanh_cell_model + row * tanh_cell_row + unit, mask=inside, other=0.0)
+    d_out = tl.load(d_output + model * d_output_model + row * d_output_row + unit, mask=inside, other=0.0)
+    d_after = tl.load(d_cell + model * d_cell_model + row * d_cell_row + unit, mask=inside, other=0.0)
+    d_after += d_out * output_gate * (1 - tanh_after * tanh_after)
     d_gate = d_gates + model * d_gates_model + row * d_gates_row + unit
-    tl.store(d_gate, enter * (1 - enter) * candidate * by_cell, mask=inside)
-    tl.store(d_gate + hidden, forget * (1 - forget) * before * by_cell, mask=inside)
+    tl.store(d_gate, input_gate * (1 - input_gate) * cell_gate * d_after, mask=inside)
+    tl.store(d_gate + hidden, forget_gate * (1 - forget_gate) * before * d_after, mask=inside)
     # Half the slope of tanh, since the gate input is doubled.
-    tl.store(d_gate + 2 * hidden, 0.5 * enter * (1 - candidate * candidate) * by_cell, mask=inside)
-    tl.store(d_gate + 3 * hidden, leave * (1 - leave) * flat * by_output, mask=inside)
-    tl.store(d_before + model * d_before_model + row * d_before_row + unit, by_cell * forget, mask=inside)
+    tl.store(d_gate + 2 * hidden, 0.5 * input_gate * (1 - cell_gate * cell_gate) * d_after, mask=inside)
+    tl.store(d_gate + 3 * hidden, output_gate * (1 - output_gate) * tanh_after * d_out, mask=inside)
+    tl.store(d_before + model * d_before_model + row * d_before_row + unit, d_after * forget_gate, mask=inside)

@@ -59,7 +59,7 @@ DOWNSTREAM_PROFILES = {
 
 
 def is_seen_half(tasks: NDArray[np.generic]) -> NDArray[np.bool_]:
-    """Which rows of ood_test predictors may train on: those of half of its tasks (system section 8).
+    """Which rows of ood_test predictors may train on: those of half of its tasks (paper section 5.3).
 
     All rows of a task are in one half, and the halves depend on nothing but the set of tasks. bool [R] for tasks
     [R, ...].

@@ -14,7 +14,7 @@ SCHEDULES = ("constant", "one-cycle")
 
 @dataclass(frozen=True)
 class EmulationConfig:
-    """Every choice of an emulation run but encoder and seed. The defaults are the paper's (system section 7).
+    """Every choice of an emulation run but encoder and seed. The defaults are the paper's.
 
     Args:
         profile: name of the profile; it also chooses the encoders' settings.

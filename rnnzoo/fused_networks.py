@@ -126,13 +126,13 @@ class _Answer(torch.autograd.Function):
         shape = networks.models, sizes.positions, sizes.rows
         padded = torch.zeros(*shape, sizes.padded_outputs)
         padded[..., : sizes.outputs] = d_log_probs
-        flow = d_states.clone(memory_format=torch.contiguous_format)
+        d_before = d_states.clone(memory_format=torch.contiguous_format)
         d_inputs = torch.empty(*shape, sizes.padded_inputs)
-        arrays = networks.flat, *ctx.kept, numbers(padded), numbers(flow), numbers(d_inputs)
+        arrays = networks.flat, *ctx.kept, numbers(padded), numbers(d_before), numbers(d_inputs)
         work = sizes.positions * sizes.rows
         networks.in_parts(work, lambda first, last: retrace(sizes, first, last, *arrays))
         by_network = d_inputs[..., : sizes.inputs].transpose(0, 1)
-        return by_network.sum(1, keepdim=True) if sizes.shared else by_network, flow, None
+        return by_network.sum(1, keepdim=True) if sizes.shared else by_network, d_before, None
 
 
 def _padded(size: int) -> int:

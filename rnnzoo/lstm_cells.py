@@ -18,18 +18,24 @@ _BLOCK = 256
 """Numbers per program: a cell of a few thousand spreads over the device."""
 
 
-def advance(gates: Tensor, cell: Tensor, new_cell: Tensor, squashed: Tensor, output: Tensor) -> None:
-    """From gate inputs [..., 4H] and the cell before to the other three; gates end as activations, all [..., H]."""
+def cell_forward(gates: Tensor, cell: Tensor, new_cell: Tensor, tanh_cell: Tensor, output: Tensor) -> None:
+    """One step from gate inputs [..., 4H], which become the gates' activations, and the cell before [..., H].
+
+    Args:
+        gates: gate inputs, overwritten by activations.
+        cell: the cell before.
+        new_cell, tanh_cell, output: written: the new cell, its tanh, and the output gate times that, [..., H] each.
+    """
     if _in_one_launch(gates):
-        _launch("advance", (gates, cell, new_cell, squashed, output))
+        _launch("cell_forward", (gates, cell, new_cell, tanh_cell, output))
     else:
-        advance_by_pytorch(gates, cell, new_cell, squashed, output)
+        cell_forward_by_pytorch(gates, cell, new_cell, tanh_cell, output)
 
 
-def retreat(
+def cell_backward(
     gates: Tensor,
     cell: Tensor,
-    squashed: Tensor,
+    tanh_cell: Tensor,
     d_output: Tensor,
     d_cell: Tensor,
     d_before: Tensor,
@@ -38,7 +44,7 @@ def retreat(
     """The gradients of the gate inputs and of the cell before.
 
     Args:
-        gates, squashed: as `advance` left them, [..., 4H] and [..., H].
+        gates, tanh_cell: as `cell_forward` left them, [..., 4H] and [..., H].
         cell: the cell before, [..., H].
         d_output: gradient of the output, [..., H].
         d_cell: gradient of the new cell by way of later steps, [..., H].
@@ -46,50 +52,50 @@ def retreat(
         d_gates: where the gradient of the gate inputs goes, [..., 4H].
     """
     if _in_one_launch(gates):
-        _launch("retreat", (gates, cell, squashed, d_output, d_cell, d_before, d_gates))
+        _launch("cell_backward", (gates, cell, tanh_cell, d_output, d_cell, d_before, d_gates))
     else:
-        retreat_by_pytorch(gates, cell, squashed, d_output, d_cell, d_before, d_gates)
+        cell_backward_by_pytorch(gates, cell, tanh_cell, d_output, d_cell, d_before, d_gates)
 
 
-def advance_by_pytorch(gates: Tensor, cell: Tensor, new_cell: Tensor, squashed: Tensor, output: Tensor) -> None:
-    """`advance` on any device and in any precision."""
+def cell_forward_by_pytorch(gates: Tensor, cell: Tensor, new_cell: Tensor, tanh_cell: Tensor, output: Tensor) -> None:
+    """`cell_forward` on any device and in any precision."""
     gates.sigmoid_()
-    enter, forget, candidate, leave = gates.chunk(len(GATES), dim=-1)
-    candidate.mul_(2).sub_(1)
-    torch.mul(enter, candidate, out=new_cell).addcmul_(forget, cell)
-    torch.mul(new_cell, 2, out=squashed).sigmoid_().mul_(2).sub_(1)
-    torch.mul(leave, squashed, out=output)
+    input_gate, forget_gate, cell_gate, output_gate = gates.chunk(len(GATES), dim=-1)
+    cell_gate.mul_(2).sub_(1)
+    torch.mul(input_gate, cell_gate, out=new_cell).addcmul_(forget_gate, cell)
+    torch.mul(new_cell, 2, out=tanh_cell).sigmoid_().mul_(2).sub_(1)
+    torch.mul(output_gate, tanh_cell, out=output)
 
 
-def retreat_by_pytorch(
+def cell_backward_by_pytorch(
     gates: Tensor,
     cell: Tensor,
-    squashed: Tensor,
+    tanh_cell: Tensor,
     d_output: Tensor,
     d_cell: Tensor,
     d_before: Tensor,
     d_gates: Tensor,
 ) -> None:
-    """`retreat` on any device and in any precision."""
-    enter, forget, candidate, leave = gates.chunk(len(GATES), dim=-1)
-    by_output = d_output * leave
-    flow = torch.add(d_cell, by_output, out=d_before).addcmul_(by_output.mul_(squashed), squashed, value=-1)
+    """`cell_backward` on any device and in any precision."""
+    input_gate, forget_gate, cell_gate, output_gate = gates.chunk(len(GATES), dim=-1)
+    by_output = d_output * output_gate
+    d_new_cell = torch.add(d_cell, by_output, out=d_before).addcmul_(by_output.mul_(tanh_cell), tanh_cell, value=-1)
     torch.addcmul(gates, gates, gates, value=-1, out=d_gates)
-    d_enter, d_forget, d_candidate, d_leave = d_gates.chunk(len(GATES), dim=-1)
-    d_enter.mul_(candidate).mul_(flow)
-    d_forget.mul_(cell).mul_(flow)
-    d_leave.mul_(squashed).mul_(d_output)
+    d_input_gate, d_forget_gate, d_cell_gate, d_output_gate = d_gates.chunk(len(GATES), dim=-1)
+    d_input_gate.mul_(cell_gate).mul_(d_new_cell)
+    d_forget_gate.mul_(cell).mul_(d_new_cell)
+    d_output_gate.mul_(tanh_cell).mul_(d_output)
     # Half the slope of tanh, since the gate input is doubled.
-    half = (flow * enter).mul_(0.5)
-    torch.addcmul(half, half * candidate, candidate, value=-1, out=d_candidate)
-    flow.mul_(forget)
+    half = (d_new_cell * input_gate).mul_(0.5)
+    torch.addcmul(half, half * cell_gate, cell_gate, value=-1, out=d_cell_gate)
+    d_new_cell.mul_(forget_gate)
 
 
 def launch_arguments(tensors: tuple[Tensor, ...]) -> tuple[list[Tensor | int], dict[str, int]]:
     """What a kernel of `rnnzoo.cell_kernels` is told: positional arguments and constants.
 
     Args:
-        tensors: those of `advance` or `retreat`, all [M, N, ...] or all [N, ...].
+        tensors: those of `cell_forward` or `cell_backward`, all [M, N, ...] or all [N, ...].
     """
     deep = [tensor if tensor.ndim == 3 else tensor[None] for tensor in tensors]
     models, rows, gates = deep[0].shape

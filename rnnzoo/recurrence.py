@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from rnnzoo.lstm_cells import advance, retreat
+from rnnzoo.lstm_cells import cell_backward, cell_forward
 from rnnzoo.network import GATES
 
 State = tuple[Tensor, Tensor]
@@ -160,18 +160,18 @@ class _Step(torch.autograd.Function):
         multiply_add = torch.addmm if recurrent.ndim == 2 else torch.baddbmm
         gates = multiply_add(bias, inputs, by_input)
         multiply_add(gates, output, recurrent, out=gates)
-        new_cell, squashed, new_output = torch.empty_like(cell), torch.empty_like(cell), torch.empty_like(cell)
-        advance(gates, cell, new_cell, squashed, new_output)
-        ctx.save_for_backward(inputs, output, cell, by_input, recurrent, gates, squashed)
+        new_cell, tanh_cell, new_output = torch.empty_like(cell), torch.empty_like(cell), torch.empty_like(cell)
+        cell_forward(gates, cell, new_cell, tanh_cell, new_output)
+        ctx.save_for_backward(inputs, output, cell, by_input, recurrent, gates, tanh_cell)
         ctx.gradients = gradients
         return new_output, new_cell
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_output: Tensor, d_cell: Tensor) -> tuple[Tensor | None, ...]:
-        inputs, output, cell, by_input, recurrent, gates, squashed = ctx.saved_tensors
+        inputs, output, cell, by_input, recurrent, gates, tanh_cell = ctx.saved_tensors
         d_gates, d_before = torch.empty_like(gates), torch.empty_like(cell)
-        retreat(gates, cell, squashed, d_output.contiguous(), d_cell.contiguous(), d_before, d_gates)
+        cell_backward(gates, cell, tanh_cell, d_output.contiguous(), d_cell.contiguous(), d_before, d_gates)
         if ctx.gradients is not None:
             ctx.gradients.record(inputs, output, d_gates)
         d_inputs = torch.matmul(d_gates, by_input.mT) if ctx.needs_input_grad[0] else None
@@ -188,32 +188,32 @@ class _Sequence(torch.autograd.Function):
         given = inputs.flatten(1, 2).expand(models, -1, -1)
         gates = torch.baddbmm(bias, given, by_input).unflatten(1, (positions, rows))
         cells = inputs.new_empty(models, positions, rows, hidden)
-        squashed, outputs = torch.empty_like(cells), torch.empty_like(cells)
+        tanh_cell, outputs = torch.empty_like(cells), torch.empty_like(cells)
         output, cell = None, inputs.new_zeros(models, rows, hidden)
-        each = zip(*(tensor.unbind(1) for tensor in (gates, cells, squashed, outputs)), strict=True)
-        for gate, new_cell, squash, new_output in each:
+        each = zip(*(tensor.unbind(1) for tensor in (gates, cells, tanh_cell, outputs)), strict=True)
+        for gate, new_cell, tanh, new_output in each:
             if output is not None:
                 torch.baddbmm(gate, output, recurrent, out=gate)
-            advance(gate, cell, new_cell, squash, new_output)
+            cell_forward(gate, cell, new_cell, tanh, new_output)
             output, cell = new_output, new_cell
-        ctx.save_for_backward(by_input, recurrent, gates, cells, squashed)
+        ctx.save_for_backward(by_input, recurrent, gates, cells, tanh_cell)
         ctx.shared = len(inputs) == 1
         return outputs
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        by_input, recurrent, gates, cells, squashed = ctx.saved_tensors
+        by_input, recurrent, gates, cells, tanh_cell = ctx.saved_tensors
         to_output = recurrent.mT.contiguous()
         totals = d_outputs.clone(memory_format=torch.contiguous_format)
         d_gates, d_cell = torch.empty_like(gates), torch.zeros_like(cells[:, 0])
         befores = (torch.zeros_like(d_cell), *cells[:, :-1].unbind(1))
-        each = zip(*(tensor.unbind(1) for tensor in (totals, gates, squashed, d_gates)), befores, strict=True)
+        each = zip(*(tensor.unbind(1) for tensor in (totals, gates, tanh_cell, d_gates)), befores, strict=True)
         d_next = None
-        for total, gate, squash, d_gate, before in reversed(list(each)):
+        for total, gate, tanh, d_gate, before in reversed(list(each)):
             if d_next is not None:
                 torch.baddbmm(total, d_next, to_output, out=total)
-            retreat(gate, before, squash, total, d_cell, d_cell, d_gate)
+            cell_backward(gate, before, tanh, total, d_cell, d_cell, d_gate)
             d_next = d_gate
         d_inputs = torch.bmm(d_gates.flatten(1, 2), by_input.mT)
         if ctx.shared:

@@ -27,11 +27,11 @@ def tensors(shape: tuple[int, ...], gates: tuple[bool, ...]) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("shape", [(7,), (3, 5), (40, 1)])
-@pytest.mark.parametrize("name", ["advance", "retreat"])
+@pytest.mark.parametrize("name", ["cell_forward", "cell_backward"])
 def test_a_kernel_does_what_pytorch_does(name: str, shape: tuple[int, ...]) -> None:
-    gates = (True, False, False, False, False) if name == "advance" else (True, *[False] * 5, True)
+    gates = (True, False, False, False, False) if name == "cell_forward" else (True, *[False] * 5, True)
     given = tensors(shape, gates)
-    if name == "retreat":
+    if name == "cell_backward":
         given[0].sigmoid_()
     expected = [tensor.clone() for tensor in given]
     getattr(lstm_cells, f"{name}_by_pytorch")(*expected)
@@ -45,8 +45,8 @@ def test_the_gradient_of_the_cell_may_be_overwritten() -> None:
     given[5] = given[4]
     expected = [tensor.clone() for tensor in given]
     expected[5] = expected[4]
-    lstm_cells.retreat_by_pytorch(*expected)
-    lstm_cells._launch("retreat", tuple(given))
+    lstm_cells.cell_backward_by_pytorch(*expected)
+    lstm_cells._launch("cell_backward", tuple(given))
     assert torch.allclose(given[4], expected[4], atol=1e-6)
     assert torch.allclose(given[6], expected[6], atol=1e-6)
 
@@ -66,4 +66,4 @@ def test_a_whole_sequence_by_kernels_is_that_of_pytorch(monkeypatch: pytest.Monk
 
 
 def test_the_kernels_module_is_the_interpreted_one() -> None:
-    assert type(cell_kernels.advance).__name__ == "InterpretedFunction"
+    assert type(cell_kernels.cell_forward).__name__ == "InterpretedFunction"

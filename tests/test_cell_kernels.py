@@ -30,7 +30,7 @@ def test_kernels_agree_with_pytorch_in_the_interpreter() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("name", "tensors"), [("advance", 5), ("retreat", 7)])
+@pytest.mark.parametrize(("name", "tensors"), [("cell_forward", 5), ("cell_backward", 7)])
 def test_a_kernel_compiles_for_sm_90(name: str, tensors: int) -> None:
     import triton
     from triton.backends.compiler import GPUTarget
@@ -39,7 +39,7 @@ def test_a_kernel_compiles_for_sm_90(name: str, tensors: int) -> None:
     from rnnzoo import cell_kernels
 
     kernel = getattr(cell_kernels, name)
-    gates = (0,) if name == "advance" else (0, tensors - 1)
+    gates = (0,) if name == "cell_forward" else (0, tensors - 1)
     given = tuple(torch.zeros(64, 1, 32 * (4 if index in gates else 1)) for index in range(tensors))
     arguments, constants = launch_arguments(given)
     assert len(arguments) + len(constants) == len(kernel.arg_names)

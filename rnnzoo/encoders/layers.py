@@ -51,7 +51,7 @@ class LSTMLayer(nn.Module):
 class ResidualCore(nn.Module):
     """The probing encoders' LSTM stack on a linear map of its inputs, each layer's input added to its output.
 
-    See system section 6: layers [N, H] behind a map from [N, K].
+    Inputs [N, K] are mapped to the layers' [N, H] (paper section 3.2).
     """
 
     def __init__(self, layers: int, input_size: int, hidden_size: int) -> None:
