@@ -80,7 +80,7 @@ class Estimate:
             workers = max(1, usable_cores() // min(self.speed.threads, plan.models_per_unit))
             ways.insert(0, (f"--workers {workers}", self._seconds(plan.recipe, self.models, workers)))
         one_process = self._seconds(plan.recipe, self.models, 1)
-        # What was begun without numba ends without it.
+        # Numba is proposed for a whole build only: a build keeps the engine it was begun with.
         speedup = self.session.producer.numba_speedup
         if one_process and speedup and self.models == plan.recipe.models and (numba := _way_to_numba(self.session)):
             cores = min(usable_cores(), plan.models_per_unit)

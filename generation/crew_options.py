@@ -44,7 +44,7 @@ def find_crew(gpus: int | None, workers: int | None, ray: str | None, units: str
         UsageError: options that exclude each other, or that ask for what is not there.
     """
     check_exclusive(gpus, workers)
-    # What is missing is said at once; the crews load PyTorch.
+    # Missing GPUs or packages are reported before the crews import PyTorch, which takes seconds.
     environments = gpu_environments(gpus) if gpus is not None and ray is None else None
     if ray is not None:
         check_ray()

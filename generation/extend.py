@@ -53,7 +53,7 @@ def extend(
         RnnzooError: the zoo is damaged, or anything that `build` raises.
     """
     reporter, crew = reporter or SilentReporter(), crew or ThisProcess()
-    # A link to the zoo stays a link, to the larger one.
+    # If the folder is a link, what it leads to is replaced and the link stays.
     folder = folder.resolve()
     if out is not None:
         return _extend(folder, models, out, reporter, source, crew)

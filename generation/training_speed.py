@@ -45,7 +45,7 @@ class Speed:
         network = self.setup + self.step * recipe.protocol.steps + self.example * evaluations
         at_a_time = models_per_unit
         if self.threads is not None:
-            # More processes than cores take turns.
+            # More processes than cores are no faster than as many as there are cores.
             processes = min(processes, usable_cores())
             at_a_time = min(self.threads, usable_cores() // processes)
         units, rest = divmod(models, models_per_unit)

@@ -52,7 +52,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         _remove_left_by_killed(path)
         temporary = _temporary_name(path)
         temporary.mkdir()
-        # Kept open, so that no other folder can get its number.
+        # Kept open, so that its inode number is not given to another folder.
         made = os.open(temporary, os.O_RDONLY)
         try:
             yield temporary

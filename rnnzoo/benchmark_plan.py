@@ -161,7 +161,7 @@ class Matrix:
                 jobs.append(Job(run_name("emulation", encoder, seed), payload))
         for seed in self.seeds:
             for encoder in self.encoders if self.supervised else ():
-                # A rail reads nothing from a network, so there is nothing to train it for.
+                # The constant and the truth encoder read nothing from a network, so labels cannot train them.
                 if encoder in RAILS:
                     continue
                 for asked in self.properties:

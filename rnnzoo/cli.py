@@ -186,7 +186,7 @@ def main() -> None:
     watch_for_interrupts()
     escape_unencodable()
     code, complaint = _run()
-    # Where nobody hears it, the exit code alone tells.
+    # If the message cannot be written either, the exit code is all that is left.
     with suppress(OutputClosed, RnnzooError):
         if complaint:
             say(complaint, error=True)

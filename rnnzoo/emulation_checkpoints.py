@@ -31,7 +31,7 @@ def save_checkpoint(training: EmulationTraining, path: str | Path) -> None:
     """
     from safetensors.torch import save_file
 
-    # Updates under way have changed weights already.
+    # Updates that the device was already given change the weights: wait for them.
     training.run(until=training.step)
     tensors: dict[str, Tensor] = {}
     for name, model in training.models.items():
@@ -72,7 +72,7 @@ def load_checkpoint(training: EmulationTraining, path: str | Path) -> None:
                 f"{mine[field]!r}: use the same settings to resume, or another folder to start anew."
             )
     if training.ahead is not None:
-        # The optimizers get their moments in new memory, which a record does not know.
+        # Loading puts the moments into new memory, which a captured graph would not read.
         training.ahead.forget()
     with reading(path, remedy):
         for name, model in training.models.items():

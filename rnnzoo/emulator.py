@@ -68,7 +68,7 @@ class Emulator(nn.Module):
             z: [N, z_size].
             inputs: time first, [positions, N, input_size].
         """
-        # A one beside z carries its map's bias to where z enters.
+        # A constant 1 appended to z brings the bias of z's projection to those inputs that z is added to.
         marked = torch.cat([self.z_gain * z, z.new_ones(len(z), 1)], dim=1)
         if self.z_enters == "every":
             entering = marked.expand(len(inputs), -1, -1)

@@ -35,7 +35,7 @@ def locked(lock: Path, folder: Path, work: str) -> Iterator[None]:
             os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
         yield
     finally:
-        # Removed while it is still held: whoever opened it meanwhile finds that it is no longer the file of this name.
+        # Removed while still locked: a process that has opened it in between sees that the name leads to another file.
         if _is_at(descriptor, lock):
             lock.unlink()
         os.close(descriptor)

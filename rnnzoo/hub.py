@@ -161,6 +161,6 @@ def _reason(error: Exception) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    # "Due to the above error", says huggingface_hub, and that is its cause.
+    # huggingface_hub's own text may only say "due to the above error", which is its cause.
     error = error.__cause__ or error
     return str(error).strip().partition("\n")[0] or type(error).__name__

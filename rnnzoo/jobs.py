@@ -184,7 +184,7 @@ class _Scheduler:
             "RNNZOO_SCHEDULER": str(os.getpid()),
         }
         with open(log, "ab") as stderr:
-            # Its own session: Ctrl-C reaches the scheduler alone, which then ends the workers.
+            # In a session of its own, Ctrl-C does not reach it: the scheduler ends its workers itself.
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "rnnzoo.worker", self.work.opener, self.work.argument],
                 stdin=subprocess.PIPE,
@@ -219,7 +219,7 @@ class _Scheduler:
         if worker.job is None:
             stdin.close()
             return
-        # If it died meanwhile, its closed output says so next, and the job is handed to another.
+        # If it has died, the end of its output is read next, and the job goes to another worker.
         with contextlib.suppress(BrokenPipeError):
             stdin.write(json.dumps(worker.job.payload).encode() + b"\n")
             stdin.flush()

@@ -89,7 +89,7 @@ def _compiled_sums(sums: Sequence[Blocks]) -> list[Tensor]:
         for place, (left, right) in enumerate(blocks):
             sum_of_outer_products(len(right) // columns, width, columns, start, end, left, right, result, place > 0)
 
-    # Long ones first: whoever is done early takes a short one more.
+    # The longest first, so that threads that finish early share the short ones.
     parts = [(number, start) for _, number, start in sorted(slices, reverse=True)]
     if sum(work * min(COLUMNS_AT_ONCE, tasks[number][0] - start) for work, number, start in slices) < 2 * LEAST_WORK:
         for part in parts:

@@ -160,7 +160,7 @@ class _RayScheduler:
             self._replace(worker, job, error)
             return
         if "stop" in answer:
-            # The others are ended with it, this one too.
+            # Keep the worker among those that are ended when the error is raised.
             self.calls[call] = worker, None
         raise_stop(answer)
         if job is not None:
@@ -212,7 +212,7 @@ def _connect(ray: Any, address: str) -> None:
     hint = "Start one with `ray start --head` and name its HOST:PORT, or say --ray auto on one of its machines."
     try:
         if address != "auto":
-            # Ray itself would try for minutes.
+            # Ray itself would try for minutes before it gives up.
             host, _, port = address.removeprefix("ray://").rpartition(":")
             socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
         # Ray's workers look for modules in the folder that is current now, which may be a downloaded zoo.

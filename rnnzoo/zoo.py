@@ -322,7 +322,7 @@ def load(path_or_name: str | Path, split: str | None = None, revision: str | Non
         UsageError: no such folder or name, or no such split.
         RnnzooError: the zoo is damaged, or of a version this rnnzoo does not read.
     """
-    # Another current folder later must not lead elsewhere.
+    # Absolute, so that a later change of the current folder does not change what is read.
     folder = resolve(path_or_name, revision).absolute()
     zoo = Zoo(folder, read_manifest(folder))
     return zoo if split is None else zoo.split(split)

@@ -70,7 +70,7 @@ class SavedEncoder:
             except SafetensorError as error:
                 raise ValueError(str(error)) from error
             if is_installed(self.encoder):
-                # Without memory at first: sizes are the file's claim until the weights are seen to have them, too.
+                # On the meta device first, without memory: sizes are only claimed until the tensors are seen to fit.
                 with torch.device("meta"):
                     _check_shapes(self._built(), tensors)
             encoder = self._built()
