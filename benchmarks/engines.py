@@ -117,7 +117,7 @@ def operations(population: Population, weighted: bool) -> float:
     rows: float = batch
     if weighted and is_tokens:
         rows = float(np.mean([len(np.unique(d)) for s in range(50) for d in examples.draw(s, batch)]))
-    positions = examples.strings.shape[2] - 1 if is_tokens else examples.sources.shape[1] + 1
+    positions = examples.inputs.shape[2] if is_tokens else examples.sources.shape[1] + 1
     recurrent = network.layers * gates * network.hidden_size
     between = (network.layers - 1) * gates * network.hidden_size + network.output_size * network.hidden_size
     first = 0 if weighted and is_tokens else gates * network.input_size

@@ -154,7 +154,7 @@ def whole_zoo(device: str, population: Population, rollouts: int, recorded: int,
     Training stops early, and says so, where the deadline (`time.monotonic`) passes.
     """
     engine = CudaEngine(device=device)
-    length = population.examples.strings.shape[2]
+    length = population.examples.inputs.shape[2] + 1
     spent = {"training": 0.0, "rollouts": 0.0, "packing": 0.0}
     snapshots = []
     synchronize(device)

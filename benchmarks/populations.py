@@ -24,7 +24,8 @@ def languages(
     snapshots = (*(step for step in recipe.snapshots if step < steps), steps)
     examples = population.examples
     assert isinstance(examples, TokenExamples)
-    examples = dataclasses.replace(examples, strings=examples.strings[:, :, : positions + 1].copy())
+    cut = {name: getattr(examples, name)[:, :, :positions].copy() for name in ("inputs", "targets")}
+    examples = dataclasses.replace(examples, **cut)
     return dataclasses.replace(population, network=network, protocol=protocol, snapshots=snapshots, examples=examples)
 
 

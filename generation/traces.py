@@ -34,9 +34,9 @@ def expected_loss(
 ) -> NDArray[np.float32]:
     """Expected training loss of models with weights [M, P] in nats per position, float32 [M].
 
-    Exact, because a task has only a few training strings, all equally likely. Computed in float64: the order of
-    summation, which may depend on threads and on how many models are computed at once, then moves the last bit of
-    one float32 result in some ten million.
+    Exact, because a task has only a few training strings, all equally likely; every position has a target. Computed
+    in float64: the order of summation, which may depend on threads and on how many models are computed at once, then
+    moves the last bit of one float32 result in some ten million.
     """
     # Recipes are listed without PyTorch, which takes seconds to load.
     import torch
@@ -45,9 +45,10 @@ def expected_loss(
 
     losses = []
     for chunk in _chunks(len(weights), models_at_once):
-        strings = torch.from_numpy(examples.strings[chunk].astype(np.int64))
-        log_probs = run(network, torch.from_numpy(weights[chunk]).double(), strings[..., :-1])
-        loss = -log_probs.gather(-1, strings[..., 1:, None]).mean(dim=(2, 3)).numpy()
+        inputs = torch.from_numpy(examples.inputs[chunk].astype(np.int64))
+        targets = torch.from_numpy(examples.targets[chunk].astype(np.int64))
+        log_probs = run(network, torch.from_numpy(weights[chunk]).double(), inputs)
+        loss = -log_probs.gather(-1, targets[..., None]).mean(dim=(2, 3)).numpy()
         drawable = np.arange(loss.shape[1]) < examples.counts[chunk][:, None]
         losses.append(np.where(drawable, loss, 0).sum(axis=1) / examples.counts[chunk])
     return np.concatenate(losses).astype(np.float32)

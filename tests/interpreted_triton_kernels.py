@@ -11,6 +11,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from populations import table_population, without_targets
 from torch.nn.functional import cross_entropy
 
 from rnnzoo.generation.engines.cuda_engine import CudaEngine
@@ -19,7 +20,7 @@ from rnnzoo.generation.engines.reference import ReferenceEngine
 from rnnzoo.generation.engines.triton_options import padded
 from rnnzoo.generation.engines.triton_plan import row_classes, select, update_schedule
 from rnnzoo.generation.engines.triton_population import TritonPopulation
-from rnnzoo.generation.population import Population, TileExamples, TokenExamples
+from rnnzoo.generation.population import NO_TARGET, Population, TileExamples, TokenExamples
 from rnnzoo.generation.recipes import Protocol
 from rnnzoo.lstm import LSTMNetwork
 from rnnzoo.network import Network
@@ -40,7 +41,7 @@ def token_population(models=2, hidden=16, layers=1, batch=8, strings=5, length=6
     text = generator.integers(0, 5, (models, strings, length)).astype(np.uint8)
     network = Network(5, hidden, layers, 5)
     decay = np.full(models, 0.01, dtype=np.float32)
-    examples = TokenExamples(SEED, ids, text, counts, 5)
+    examples = TokenExamples.of_strings(SEED, ids, text, counts, 5)
     return Population(SEED, ids, network, Protocol(steps=steps, batch_size=batch), (0, steps), decay, examples)
 
 
@@ -76,7 +77,9 @@ def float64_gradient(population, model):
     network = LSTMNetwork.from_weights(population.network, population.initial_weights()[model]).double()
     inputs, targets = population.examples.batch(model, 0, population.protocol.batch_size)
     loss = cross_entropy(
-        network.logits(torch.from_numpy(inputs).double()).flatten(0, 1), torch.from_numpy(targets).flatten()
+        network.logits(torch.from_numpy(inputs).double()).flatten(0, 1),
+        torch.from_numpy(targets).flatten(),
+        ignore_index=NO_TARGET,
     )
     loss.backward()
     names = [
@@ -92,6 +95,8 @@ def float64_gradient(population, model):
         token_population(hidden=20, layers=3, batch=4, strings=20),
         token_population(hidden=48, batch=40, strings=18),
         token_population(hidden=128, layers=2, models=1, length=3),
+        table_population(models=2, hidden_size=20, batch_size=10, rows=50, positions=4, vocabulary=18, outputs=3),
+        table_population(models=2, layers=1, batch_size=18, rows=6, positions=4, vocabulary=3, outputs=17),
         tile_population(layers=2),
         tile_population(hidden=33, batch=18, width=17),
         tile_population(hidden=64, layers=2, models=1, batch=33, positions=2),
@@ -140,7 +145,7 @@ def test_training_follows_the_reference_engine():
     counts = np.array([20, 3, 5], dtype=np.int32)
     mixed = dataclasses.replace(mixed, examples=dataclasses.replace(mixed.examples, counts=counts))
     assert [list(place) for place in row_classes(mixed)] == [[1, 2], [0]]
-    for population in (mixed, tile_population()):
+    for population in (mixed, tile_population(), table_population(models=2, layers=1, positions=4)):
         reported = []
         engine = CudaEngine(device="cpu")
         snapshots = list(engine.train(population, lambda step, loss: reported.append((step, loss))))  # noqa: B023
@@ -167,6 +172,13 @@ def test_a_model_does_not_depend_on_the_others_even_if_they_diverge(make):
     np.testing.assert_array_equal(diverged[[0, 2]], together[[0, 2]])
 
 
+def test_a_model_without_targets_stays_as_it_is_and_harms_nobody():
+    population = table_population(models=2, layers=1, positions=3)
+    without = after(without_targets(population, 0))
+    np.testing.assert_array_equal(without[0], population.initial_weights()[0])
+    np.testing.assert_array_equal(without[1], after(population)[1])
+
+
 def test_models_beyond_the_workspace_are_trained_in_rounds_with_the_same_result():
     population = token_population(models=18, length=3, steps=1)
     run = interpreted(population, workspace_bytes=1)
@@ -182,6 +194,15 @@ def test_rollouts_are_the_reference_engines():
     want_tokens, want_log_probs = ReferenceEngine().sample_rollouts(*arguments)
     np.testing.assert_array_equal(tokens, want_tokens)
     np.testing.assert_allclose(log_probs, want_log_probs, atol=5e-6)
+
+
+@pytest.mark.parametrize("precision", ["tf32x3", "ieee"])
+def test_predictions_are_the_reference_engines(precision):
+    population = table_population(models=2, vocabulary=18)
+    snapshot = Snapshot(5, population.initial_weights() * 5)
+    inputs = np.random.default_rng(0).integers(0, 18, (2, 70, 5)).astype(np.uint8)
+    log_probs = CudaEngine(precision, "cpu").predict(population, snapshot, inputs)
+    np.testing.assert_allclose(log_probs, ReferenceEngine().predict(population, snapshot, inputs), atol=5e-6)
 
 
 @pytest.mark.parametrize("precision", ["tf32x3", "ieee"])

@@ -1,4 +1,4 @@
-"""Small populations of both kinds of examples, for tests of the engines."""
+"""Small populations of every kind of examples, for tests of the engines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from rnnzoo.generation.population import Population, TileExamples, TokenExamples
+from rnnzoo.generation.population import NO_TARGET, Population, TileExamples, TokenExamples
 from rnnzoo.generation.recipes import Protocol
 from rnnzoo.network import Network
 
@@ -25,7 +25,7 @@ def token_population(
     """Models with random strings of their own; model m has between 1 and `strings` of them."""
     random = np.random.default_rng(seed)
     ids = random.permutation(1000)[:models].astype(np.uint32)
-    examples = TokenExamples(
+    examples = TokenExamples.of_strings(
         seed=seed,
         model_ids=ids,
         strings=random.integers(0, vocabulary, (models, strings, length)).astype(np.uint8),
@@ -41,6 +41,52 @@ def token_population(
         weight_decay=np.linspace(0, 0.1, models, dtype=np.float32),
         examples=examples,
     )
+
+
+def table_population(
+    models: int = 3,
+    hidden_size: int = 16,
+    layers: int = 2,
+    batch_size: int = 8,
+    positions: int = 7,
+    rows: int = 40,
+    vocabulary: int = 5,
+    outputs: int = 3,
+    snapshots: tuple[int, ...] = (0, 3),
+    seed: int = 1,
+) -> Population:
+    """Models with tables of random tokens and targets; half of the positions have none, and so has each first row."""
+    random = np.random.default_rng(seed)
+    ids = random.permutation(1000)[:models].astype(np.uint32)
+    shape = (models, rows, positions)
+    targets = np.where(random.random(shape) < 0.5, NO_TARGET, random.integers(0, outputs, shape)).astype(np.int16)
+    targets[:, 0] = NO_TARGET
+    examples = TokenExamples(
+        seed=seed,
+        model_ids=ids,
+        inputs=random.integers(0, vocabulary, shape).astype(np.uint8),
+        targets=targets,
+        counts=random.integers((rows + 1) // 2, rows + 1, models).astype(np.int32),
+        vocabulary=vocabulary,
+    )
+    return Population(
+        seed=seed,
+        model_ids=ids,
+        network=Network(vocabulary, hidden_size, layers, outputs),
+        protocol=Protocol(steps=snapshots[-1], batch_size=batch_size),
+        snapshots=snapshots,
+        weight_decay=np.linspace(0, 0.1, models, dtype=np.float32),
+        examples=examples,
+    )
+
+
+def without_targets(population: Population, model: int) -> Population:
+    """The same population, but nothing is asked of one of its token models."""
+    examples = population.examples
+    assert isinstance(examples, TokenExamples)
+    targets = examples.targets.copy()
+    targets[model] = NO_TARGET
+    return dataclasses.replace(population, examples=dataclasses.replace(examples, targets=targets))
 
 
 def tile_population(
@@ -83,7 +129,7 @@ def some_models(population: Population, order: list[int]) -> Population:
     per_model = {"model_ids": population.model_ids[order]}
     examples = population.examples
     if isinstance(examples, TokenExamples):
-        per_model |= {"strings": examples.strings[order], "counts": examples.counts[order]}
+        per_model |= {name: getattr(examples, name)[order] for name in ("inputs", "targets", "counts")}
     else:
         per_model |= {"sources": examples.sources[order]}
     return dataclasses.replace(

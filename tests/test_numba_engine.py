@@ -9,17 +9,21 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 import pytest
 import torch
-from populations import some_models, tile_population, token_population
+from populations import some_models, table_population, tile_population, token_population, without_targets
 from torch.nn.functional import cross_entropy
 
 from rnnzoo.generation.engines.interface import Engine, Snapshot, find_engine
 from rnnzoo.generation.engines.numba_engine import NumbaEngine
+from rnnzoo.generation.engines.numba_kernels.classification import classify_model
 from rnnzoo.generation.engines.numba_kernels.examples import example_arrays
 from rnnzoo.generation.engines.numba_kernels.layout import new_scratch, pack, packed_indices, sizes_of, unpack
+from rnnzoo.generation.engines.numba_kernels.prediction import predict_model
+from rnnzoo.generation.engines.numba_kernels.rollouts import sample_model
 from rnnzoo.generation.engines.numba_kernels.training import train_model
 from rnnzoo.generation.engines.reference import ReferenceEngine
-from rnnzoo.generation.population import Population, TokenExamples
+from rnnzoo.generation.population import NO_TARGET, Population
 from rnnzoo.lstm import LSTMNetwork
+from rnnzoo.vector_kernels.disk_cache import is_compiled
 
 GRADIENT_TOLERANCE = 1e-5
 TWO_HUNDRED_STEPS_TOLERANCE = 1e-4
@@ -33,7 +37,9 @@ def _one_torch_thread():
     torch.set_num_threads(threads)
 
 
-BOTH_KINDS = pytest.mark.parametrize("make", [token_population, tile_population], ids=["tokens", "tiles"])
+EVERY_KIND = pytest.mark.parametrize(
+    "make", [token_population, table_population, tile_population], ids=["strings", "tables", "tiles"]
+)
 
 
 def train(population: Population, threads: int = 2) -> list[Snapshot]:
@@ -66,7 +72,7 @@ def exact_update(population: Population, model: int, weights: np.ndarray) -> tup
             network.get_parameter(parameter).copy_(torch.tensor(tensor, dtype=torch.float64))
     inputs, targets = population.examples.batch(model, 0, population.protocol.batch_size)
     logits = network.logits(torch.from_numpy(inputs).double())
-    loss = cross_entropy(logits.flatten(0, 1), torch.from_numpy(targets).flatten())
+    loss = cross_entropy(logits.flatten(0, 1), torch.from_numpy(targets).flatten(), ignore_index=NO_TARGET)
     loss.backward()
     gradients = {name.removeprefix("lstm."): p.grad.numpy() for name, p in network.named_parameters()}
     return loss.item(), gradients
@@ -74,7 +80,7 @@ def exact_update(population: Population, model: int, weights: np.ndarray) -> tup
 
 @pytest.mark.parametrize("hidden_size", [16, 20, 32, 128])
 @pytest.mark.parametrize(("layers", "batch_size", "rows"), [(1, 5, 16), (2, 32, 16), (3, 19, 7)])
-@BOTH_KINDS
+@EVERY_KIND
 def test_gradient_matches_float64_autograd(make, hidden_size, layers, batch_size, rows):
     population = make(hidden_size=hidden_size, layers=layers, batch_size=batch_size, seed=hidden_size + layers)
     random = np.random.default_rng(hidden_size)
@@ -103,7 +109,42 @@ def test_gradient_at_the_length_of_a_language_row_and_at_the_smallest(length, ba
         assert np.linalg.norm(tensor - exact[name]) <= GRADIENT_TOLERANCE * norm, name
 
 
-@BOTH_KINDS
+@pytest.mark.parametrize(("rows", "batch_size"), [(3, 20), (200, 20)])
+def test_gradient_where_rows_are_drawn_often_or_seldom(rows, batch_size):
+    population = table_population(rows=rows, batch_size=batch_size, positions=11)
+    weights = population.initial_weights()[1]
+    loss, gradient = one_update(population, 1, weights, 8)
+    exact_loss, exact = exact_update(population, 1, weights)
+    assert loss == pytest.approx(exact_loss, rel=1e-5)
+    for name, tensor in population.network.unflatten(gradient).items():
+        assert np.linalg.norm(tensor - exact[name]) <= GRADIENT_TOLERANCE * np.linalg.norm(exact[name]), name
+
+
+def test_what_comes_after_the_last_target_has_no_gradient():
+    population = table_population(positions=6)
+    examples = population.examples
+    inputs, targets = examples.inputs % 4, examples.targets.copy()
+    inputs[:, :, 3:] = 4
+    targets[:, :, 3:] = NO_TARGET
+    examples = dataclasses.replace(examples, inputs=inputs, targets=targets)
+    population = dataclasses.replace(population, examples=examples)
+    _, gradient = one_update(population, 0, population.initial_weights()[0], 8)
+    columns = np.abs(population.network.unflatten(gradient)["weight_ih_l0"]).max(axis=0)
+    assert columns[4] == 0
+    assert (columns[:4] > 0).all()
+
+
+@pytest.mark.parametrize("engine", [NumbaEngine(2), ReferenceEngine()], ids=lambda engine: engine.name)
+def test_a_model_without_targets_stays_as_it_is_and_harms_nobody(engine):
+    population = table_population(snapshots=(0, 5))
+    without = list(engine.train(without_targets(population, 0), lambda steps, loss: None))[-1].weights
+    with_targets = list(engine.train(population, lambda steps, loss: None))[-1].weights
+    assert population.weight_decay[0] == 0
+    np.testing.assert_array_equal(without[0], population.initial_weights()[0])
+    np.testing.assert_array_equal(without[1:], with_targets[1:])
+
+
+@EVERY_KIND
 def test_two_hundred_steps_follow_the_reference_engine(make):
     population = make(models=2, hidden_size=24, batch_size=12, snapshots=(0, 1, 60, 200))
     calm = dataclasses.replace(population.protocol, learning_rate_steps=(0, 100), learning_rates=(0.003, 0.001))
@@ -130,7 +171,7 @@ def test_long_training_reaches_the_same_losses_as_the_reference_engine():
     assert np.mean(losses["numba"]) == pytest.approx(np.mean(losses["reference"]), rel=0.02)
 
 
-@BOTH_KINDS
+@EVERY_KIND
 def test_a_model_is_the_same_bit_for_bit_whatever_is_trained_beside_it(make):
     population = make(models=5, hidden_size=20, snapshots=(0, 2, 30))
     together = train(population, threads=2)[-1].weights
@@ -159,7 +200,7 @@ def test_number_of_threads_comes_from_the_environment(monkeypatch):
     assert NumbaEngine().describe_device().endswith("3 threads")
 
 
-@BOTH_KINDS
+@EVERY_KIND
 def test_snapshots_do_not_change_training(make):
     population = make(snapshots=(0, 1, 2, 17, 40))
     sparse = dataclasses.replace(population, snapshots=(40,))
@@ -175,7 +216,7 @@ class Diverging(Population):
         return weights
 
 
-@BOTH_KINDS
+@EVERY_KIND
 def test_a_diverging_model_disturbs_nobody(make):
     healthy = make(models=3)
     fields = {f.name: getattr(healthy, f.name) for f in dataclasses.fields(healthy)}
@@ -211,6 +252,24 @@ def test_rollouts_equal_the_reference_engine():
     np.testing.assert_allclose(log_probs[recorded], expected_log_probs[recorded], atol=2e-5)
 
 
+def test_predictions_equal_the_reference_engine():
+    population = table_population(models=3, hidden_size=24)
+    snapshot = Snapshot(0, 4 * population.initial_weights())
+    inputs = np.random.default_rng(0).integers(0, 5, (3, 301, 13)).astype(np.uint8)
+    log_probs = NumbaEngine().predict(population, snapshot, inputs)
+    assert log_probs.shape == (3, 301, 13, 3)
+    np.testing.assert_allclose(log_probs, ReferenceEngine().predict(population, snapshot, inputs), atol=2e-5)
+
+
+def test_rollouts_come_with_what_is_predicted_for_them():
+    population = token_population(models=2)
+    snapshot = Snapshot(0, 4 * population.initial_weights())
+    for engine in (NumbaEngine(), ReferenceEngine()):
+        tokens, log_probs = engine.sample_rollouts(population, snapshot, 30, 30, 9, 4)
+        predicted = engine.predict(population, snapshot, tokens[:, :, :-1])
+        np.testing.assert_allclose(predicted, log_probs, atol=2e-5)
+
+
 def with_background(population: Population) -> Population:
     """Tiles in an order of their own, the first two mostly and some images wholly background."""
     examples = population.examples
@@ -235,7 +294,7 @@ def test_classification_equals_the_reference_engine(change):
     np.testing.assert_allclose(log_probs, expected[2], atol=2e-5)
 
 
-def test_sampling_and_classification_do_not_depend_on_company_or_threads():
+def test_inference_does_not_depend_on_company_or_threads():
     population = token_population(models=3)
     snapshot = train(population)[-1]
     tokens, log_probs = NumbaEngine(3).sample_rollouts(population, snapshot, 500, 260, 9, 4)
@@ -243,6 +302,14 @@ def test_sampling_and_classification_do_not_depend_on_company_or_threads():
     again = NumbaEngine(1).sample_rollouts(some_models(population, [2]), alone, 251, 251, 9, 4)
     np.testing.assert_array_equal(again[0][0], tokens[2, :251])
     np.testing.assert_array_equal(again[1][0], log_probs[2, :251])
+
+    population = table_population(models=3)
+    snapshot = train(population)[-1]
+    inputs = np.random.default_rng(0).integers(0, 5, (3, 500, 9)).astype(np.uint8)
+    together = NumbaEngine(3).predict(population, snapshot, inputs)
+    alone = Snapshot(snapshot.step, snapshot.weights[[2]])
+    again = NumbaEngine(1).predict(some_models(population, [2]), alone, inputs[[2], 7:258])
+    np.testing.assert_array_equal(again[0], together[2, 7:258])
 
     population = with_background(tile_population(models=3))
     snapshot = train(population)[-1]
@@ -300,14 +367,13 @@ def test_engine_is_found_describes_itself_and_refuses_what_it_cannot_take():
     assert checked.name == "numba"
     assert "thread" in engine.describe_device()
     assert engine.refusal(tile_population()) is None
-    assert isinstance(population.examples, TokenExamples)
-    wrong = dataclasses.replace(population.examples, vocabulary=7)
-    assert "vocabulary of 7" in engine.refusal(dataclasses.replace(population, examples=wrong))
     assert "outputs" in engine.refusal(tile_population(outputs=300))
 
 
 def test_compiled_kernels_are_kept_on_disk():
     train(token_population())
     test_rollouts_equal_the_reference_engine()
+    test_predictions_equal_the_reference_engine()
     test_classification_equals_the_reference_engine(with_background)
     assert not NumbaEngine().compilation_needed()
+    assert all(map(is_compiled, (sample_model, predict_model, classify_model)))

@@ -122,15 +122,16 @@ def test_token_batches_are_the_populations_own_weighted(batch_size):
     for model in range(3):
         for step in (0, 5):
             keys = np.uint64(population.seed), np.uint64(population.model_ids[model])
-            rows = draw_batch(arrays, scratch, *keys, model, step, batch_size)
+            rows, wanted = draw_batch(arrays, scratch, *keys, model, step, batch_size)
+            assert wanted == 8 * batch_size
             drawn = population.examples.draw(step, batch_size)[model]
             numbers, counts = np.unique(drawn, return_counts=True)
             np.testing.assert_array_equal(scratch.row_example[:rows], numbers)
             np.testing.assert_array_equal(scratch.row_weight[:rows], counts)
-            gather_tokens(arrays.strings[model], scratch, 0, rows, 8)
-            strings = population.examples.strings[model, numbers]
-            np.testing.assert_array_equal(scratch.tokens[: 8 * rows].reshape(8, rows).T, strings[:, :-1])
-            np.testing.assert_array_equal(scratch.targets[: 8 * rows].reshape(8, rows).T, strings[:, 1:])
+            gather_tokens(arrays, scratch, model, 0, rows)
+            inputs, targets = population.examples.inputs[model, numbers], population.examples.targets[model, numbers]
+            np.testing.assert_array_equal(scratch.tokens[: 8 * rows].reshape(8, rows).T, inputs)
+            np.testing.assert_array_equal(scratch.targets[: 8 * rows].reshape(8, rows).T, targets)
 
 
 def test_tile_batches_are_the_populations_own():
@@ -139,7 +140,7 @@ def test_tile_batches_are_the_populations_own():
     scratch = new_scratch(sizes_of(population.network, 7, 13), 13)
     for model in range(3):
         keys = np.uint64(population.seed), np.uint64(population.model_ids[model])
-        assert draw_batch(arrays, scratch, *keys, model, 4, 13) == 13
+        assert draw_batch(arrays, scratch, *keys, model, 4, 13) == (13, 13 * 7)
         gather_tiles(arrays, scratch, model, 0, 13)
         inputs, targets = population.examples.batch(model, 4, 13)
         np.testing.assert_array_equal(scratch.inputs.reshape(7, 13, 5).transpose(1, 0, 2), inputs)

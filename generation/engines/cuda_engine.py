@@ -89,6 +89,12 @@ class CudaEngine:
 
         return sample_rollouts(population, snapshot, rollouts, recorded, length, start, self.device, self.options)
 
+    def predict(self, population: Population, snapshot: Snapshot, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See `Engine.predict`."""
+        from rnnzoo.generation.engines.triton_inference import predict
+
+        return predict(population, snapshot, inputs, self.device, self.options)
+
     def classify(
         self, population: Population, snapshot: Snapshot, images: NDArray[np.int32], recorded: int
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]:

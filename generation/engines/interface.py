@@ -26,7 +26,7 @@ class Snapshot:
 
 
 class Engine(Interface):
-    """Trains populations, samples from language models and evaluates classifiers.
+    """Trains populations, samples from language models, runs token models and evaluates classifiers.
 
     A model's numbers never depend on which other models are trained with it, on their number or order,
     or on the number of threads: bit for bit. Models that diverge to NaN or infinity do not disturb others.
@@ -58,7 +58,7 @@ class Engine(Interface):
     def sample_rollouts(
         self, population: Population, snapshot: Snapshot, rollouts: int, recorded: int, length: int, start: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Sample token strings from every model of a snapshot.
+        """Sample token strings from every model of a snapshot; its outputs are the tokens that are its inputs.
 
         Position t of rollout r takes word `r * stride + t - 1` of the model's ROLLOUT stream at the snapshot's
         step, with stride = length - 1 rounded up to a multiple of 4, as a uniform number u, and the first
@@ -73,6 +73,18 @@ class Engine(Interface):
 
         Returns:
             tokens uint8 [M, R, L] and log-probabilities float32 [M, K, L - 1, vocabulary] of the first K.
+        """
+        ...
+
+    def predict(self, population: Population, snapshot: Snapshot, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Run every model of a snapshot on rows of tokens.
+
+        Args:
+            population, snapshot: which models, and their weights [M, P].
+            inputs: uint8 [M, n, positions], rows of tokens, of any length, that each model reads.
+
+        Returns:
+            Log-probabilities float32 [M, n, positions, outputs].
         """
         ...
 

@@ -18,6 +18,7 @@ from rnnzoo.generation.engines.interface import Progress, Snapshot
 from rnnzoo.generation.engines.numba_kernels.classification import classify_model
 from rnnzoo.generation.engines.numba_kernels.examples import example_arrays
 from rnnzoo.generation.engines.numba_kernels.layout import Scratch, new_scratch, pack, sizes_of, unpack
+from rnnzoo.generation.engines.numba_kernels.prediction import predict_model
 from rnnzoo.generation.engines.numba_kernels.rollouts import sample_model
 from rnnzoo.generation.engines.numba_kernels.training import train_model
 from rnnzoo.generation.engines.workers import Workers
@@ -28,6 +29,7 @@ STEPS_PER_CALL = 25
 TRAINING_ROWS = 12
 INFERENCE_ROWS = 48
 ROLLOUTS_PER_TASK = 240
+ROWS_PER_TASK = 240
 IMAGES_PER_TASK = 960
 LARGEST_BYTE = 255
 
@@ -46,8 +48,8 @@ class NumbaEngine:
         self.threads = threads or int(config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
 
     def compilation_needed(self) -> bool:
-        """Whether the next use on this machine first compiles (tens of seconds); later uses find it on disk."""
-        return not all(map(is_compiled, (train_model, sample_model, classify_model)))
+        """Whether training first compiles on this machine (tens of seconds); later uses find it on disk."""
+        return not is_compiled(train_model)
 
     def describe_device(self) -> str:
         """The processor's name and the number of threads."""
@@ -58,8 +60,6 @@ class NumbaEngine:
         network, examples = population.network, population.examples
         if not isinstance(examples, TokenExamples | TileExamples):
             return f"its examples are {type(examples).__name__}, and only tokens and image tiles are compiled in."
-        if isinstance(examples, TokenExamples) and network.input_size != examples.vocabulary:
-            return f"{network.input_size} inputs do not fit one-hot tokens of a vocabulary of {examples.vocabulary}."
         if network.output_size > LARGEST_BYTE + 1:
             return f"{network.output_size} outputs do not fit the bytes that tokens and predictions are stored in."
         return None
@@ -119,6 +119,23 @@ class NumbaEngine:
             workers.run(sample, _tasks(models, rollouts, ROLLOUTS_PER_TASK))
         return tokens, log_probs
 
+    def predict(self, population: Population, snapshot: Snapshot, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See `Engine.predict`."""
+        network = population.network
+        sizes = sizes_of(network, 1, INFERENCE_ROWS)
+        weights = pack(network, snapshot.weights)
+        inputs = np.require(inputs, np.uint8, ["C", "W"])
+        log_probs = np.empty((*inputs.shape, network.output_size), dtype=np.float32)
+
+        def predict(task: tuple[int, int], scratch: Scratch) -> None:
+            model, first = task
+            chunk = slice(first, first + ROWS_PER_TASK)
+            predict_model(sizes, weights[model], scratch, inputs[model, chunk], log_probs[model, chunk])
+
+        with Workers(self.threads, lambda: new_scratch(sizes, 1)) as workers:
+            workers.run(predict, _tasks(len(inputs), inputs.shape[1], ROWS_PER_TASK))
+        return log_probs
+
     def classify(
         self, population: Population, snapshot: Snapshot, images: NDArray[np.int32], recorded: int
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]:
@@ -154,4 +171,4 @@ def _positions(population: Population) -> int:
     examples = population.examples
     if isinstance(examples, TileExamples):
         return examples.sources.shape[1] + 1
-    return examples.strings.shape[2] - 1
+    return examples.inputs.shape[2]

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from rnnzoo.environment import processor_name
 from rnnzoo.generation.engines.interface import Progress, Snapshot
-from rnnzoo.generation.population import Population, TileExamples
+from rnnzoo.generation.population import NO_TARGET, Population, TileExamples
 from rnnzoo.generation.randomness import Purpose, random_words, unit_floats
 from rnnzoo.lstm import LSTMNetwork
 
@@ -63,6 +63,15 @@ class ReferenceEngine:
         tokens, log_probs = zip(*results, strict=True)
         return np.stack(tokens), np.stack(log_probs)
 
+    def predict(self, population: Population, snapshot: Snapshot, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See `Engine.predict`."""
+        log_probs = []
+        for weights, rows in zip(snapshot.weights, inputs, strict=True):
+            network = LSTMNetwork.from_weights(population.network, weights)
+            with torch.no_grad():
+                log_probs.append(torch.cat([network(chunk) for chunk in torch.tensor(rows).split(1024)]).numpy())
+        return np.stack(log_probs)
+
     def classify(
         self, population: Population, snapshot: Snapshot, images: NDArray[np.int32], recorded: int
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]:
@@ -103,7 +112,9 @@ def _train_one(
             return
         inputs, targets = population.examples.batch(model, step, protocol.batch_size)
         logits = network.logits(torch.from_numpy(inputs))
-        loss = cross_entropy(logits.flatten(0, 1), torch.from_numpy(targets).flatten())
+        wanted = torch.from_numpy(targets).flatten()
+        loss = cross_entropy(logits.flatten(0, 1), wanted, ignore_index=NO_TARGET, reduction="sum")
+        loss = loss / max(1, int(np.count_nonzero(targets != NO_TARGET)))
         optimizer.param_groups[0]["lr"] = protocol.learning_rate(step)
         optimizer.zero_grad()
         loss.backward()

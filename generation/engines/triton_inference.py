@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rnnzoo.generation.engines.interface import Snapshot
 from rnnzoo.generation.engines.triton_kernels.classify import classify_images
+from rnnzoo.generation.engines.triton_kernels.predict import predict_tokens
 from rnnzoo.generation.engines.triton_kernels.rollouts import sample_strings
 from rnnzoo.generation.engines.triton_options import (
     KernelOptions,
@@ -67,6 +68,39 @@ def sample_rollouts(
         tokens[part] = part_tokens.cpu().numpy()
         log_probs[part] = part_log_probs.cpu().numpy()
     return tokens, log_probs
+
+
+def predict(
+    population: Population,
+    snapshot: Snapshot,
+    inputs: NDArray[np.uint8],
+    device: torch.device,
+    options: KernelOptions,
+) -> NDArray[np.float32]:
+    """See `Engine.predict`; arguments as there, and the device and tuning of the kernels."""
+    network = population.network
+    models, count, positions = inputs.shape
+    weights = _weights_on(population, snapshot, device)
+    tokens = torch.from_numpy(np.array(inputs, dtype=np.uint8, order="C")).to(device)
+    programs = triton.cdiv(count, options.inference_rows)
+    log_probs = np.empty((models, count, positions, network.output_size), dtype=np.float32)
+    for part, state in _rounds(population, programs, device, options):
+        part_log_probs = torch.empty(log_probs[part].shape, dtype=torch.float32, device=device)
+        predict_tokens[(part.stop - part.start, programs)](
+            weights[part],
+            tokens[part],
+            state,
+            part_log_probs,
+            count=count,
+            positions=positions,
+            inputs=network.input_size,
+            outcomes=network.output_size,
+            columns=padded(network.input_size),
+            output_columns=padded(network.output_size),
+            **_network_sizes(population, options),
+        )
+        log_probs[part] = part_log_probs.cpu().numpy()
+    return log_probs
 
 
 def classify(

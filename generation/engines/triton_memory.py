@@ -13,7 +13,7 @@ from torch import Tensor
 from rnnzoo.generation.engines import triton_options as options_of
 from rnnzoo.generation.engines.triton_options import KernelOptions, padded
 from rnnzoo.generation.engines.triton_plan import update_schedule
-from rnnzoo.generation.population import Population, TokenExamples
+from rnnzoo.generation.population import NO_TARGET, Population, TokenExamples
 
 WORKSPACE_BYTES = 16 * 2**30
 MODELS_PER_LAUNCH = 16
@@ -32,7 +32,9 @@ class Slot:
     gradients: Tensor
     first_moments: Tensor
     second_moments: Tensor
-    strings: Tensor
+    table: Tensor
+    targets: Tensor
+    wanted: Tensor
     source_pixels: Tensor
     source: Tensor
     weight: Tensor
@@ -112,7 +114,9 @@ class PopulationMemory:
                 self._gradients[part],
                 self._first[part],
                 self._second[part],
-                self._strings[part],
+                self._table[part],
+                self._targets[part],
+                self._wanted[part],
                 self._source_pixels[part],
                 self._source[part],
                 self._weight[part],
@@ -123,15 +127,19 @@ class PopulationMemory:
         """Put the training data on the device; kernels that lack a kind of data get a placeholder of its type."""
         examples, batch = self.population.examples, self.population.protocol.batch_size
         models = len(self.population)
-        self._strings = self._zeros(models, 1, 1, dtype=torch.uint8)
+        self._table = self._zeros(models, 1, 1, dtype=torch.uint8)
+        self._targets = self._zeros(models, 1, 1, dtype=torch.int16)
+        self._wanted = self._zeros(models, 1, dtype=torch.int32)
         self._labels = self._zeros(1, dtype=torch.uint8)
         self._source_pixels = self._zeros(models, 1, 1, dtype=torch.int16)
         if isinstance(examples, TokenExamples):
             counts = examples.counts.astype(np.int32)
-            self._strings = self._put(examples.strings)
-            self.positions = examples.strings.shape[2] - 1
+            self._table = self._put(examples.inputs)
+            self._targets = self._put(examples.targets)
+            self._wanted = self._put(np.count_nonzero(examples.targets != NO_TARGET, axis=2).astype(np.int32))
+            self.positions = examples.inputs.shape[2]
             self.distinct = options_of.draws_distinct(self.population, int(counts.max()))
-            self._drawable = torch.arange(examples.strings.shape[1], dtype=torch.int32, device=self.device)
+            self._drawable = torch.arange(examples.inputs.shape[1], dtype=torch.int32, device=self.device)
         else:
             counts = np.full(models, len(examples.drawable), dtype=np.int32)
             self._images = self._put(examples.images.reshape(len(examples.images), -1))
@@ -164,8 +172,8 @@ class PopulationMemory:
         self._inputs = self._empty(1) if self.tokens else self._empty(models, self.positions, self.rows, self.columns)
 
     def _layer_inputs(self, slot: Slot, layer: int) -> tuple[Tensor, Tensor]:
-        """What a layer reads: dense inputs, and the strings that replace them in the first layer."""
-        return (self._inputs if layer == 0 else self._outputs[layer - 1]), slot.strings
+        """What a layer reads: dense inputs, and the table of tokens that replaces them in the first layer."""
+        return (self._inputs if layer == 0 else self._outputs[layer - 1]), slot.table
 
     def _layer_sizes(self, layer: int) -> dict[str, int | str | bool]:
         network = self.population.network
@@ -178,12 +186,9 @@ class PopulationMemory:
             "rows": self.rows,
             "positions": self.positions,
             "precision": self.options.precision,
-            **self._text_sizes(),
+            "examples": self._table.shape[1],
             "tokens": self.tokens and layer == 0,
         }
-
-    def _text_sizes(self) -> dict[str, int | bool]:
-        return {"tokens": self.tokens, "examples": self._strings.shape[1], "length": self._strings.shape[2]}
 
     def _put(self, array: NDArray) -> Tensor:
         return torch.from_numpy(np.array(array)).to(self.device)

@@ -42,7 +42,7 @@ def select(population: Population, models: NDArray[np.intp]) -> Population:
     """The population of some models only, by position."""
     examples = population.examples
     if isinstance(examples, TokenExamples):
-        per_model: dict[str, Any] = {"strings": examples.strings[models], "counts": examples.counts[models]}
+        per_model: dict[str, Any] = {name: getattr(examples, name)[models] for name in ("inputs", "targets", "counts")}
     else:
         per_model = {"sources": examples.sources[models]}
     return dataclasses.replace(

@@ -121,7 +121,8 @@ class TritonPopulation(PopulationMemory):
         read_out_and_loss[(slot.models,)](
             slot.weights,
             self._outputs[-1],
-            slot.strings,
+            slot.targets,
+            slot.wanted,
             self._labels,
             slot.source,
             slot.weight,
@@ -141,7 +142,9 @@ class TritonPopulation(PopulationMemory):
             precision=self.options.precision,
             num_warps=self.options.read_out_warps,
             num_stages=1,
-            **self._text_sizes(),
+            tokens=self.tokens,
+            examples=self._table.shape[1],
+            batch=self.population.protocol.batch_size,
         )
 
     def backward(self, slot: Slot) -> None:

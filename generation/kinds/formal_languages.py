@@ -34,7 +34,7 @@ def token_examples(seed: int, tasks: LanguageTasks, model_ids: Sequence[int], of
     strings = np.zeros((len(rows), counts.max(), tasks.length), dtype=np.uint8)
     for model, r in enumerate(rows):
         strings[model, : len(r)] = r
-    return TokenExamples(seed, np.asarray(model_ids, dtype=np.uint32), strings, counts, VOCABULARY)
+    return TokenExamples.of_strings(seed, np.asarray(model_ids, dtype=np.uint32), strings, counts, VOCABULARY)
 
 
 def language_population(

@@ -52,7 +52,8 @@ def derive_backward_weights(sizes, weights, scratch):
 def softmax_gradient(sizes, scratch, rows, scale, with_loss):
     """Turn logits [positions * rows, padded_outputs] into the gradient of the loss with respect to them.
 
-    The loss is the cross-entropy weighted by `row_weight`, times `scale` (one over batch and positions).
+    The loss is the cross-entropy weighted by `row_weight`, times `scale` (one over the targets of the batch).
+    Where the target is negative there is none.
 
     Returns:
         The loss, float64; 0 unless `with_loss`.
@@ -63,6 +64,9 @@ def softmax_gradient(sizes, scratch, rows, scale, with_loss):
     logits = scratch.logits
     for step in range(sizes.positions * rows):
         at = step * width
+        if scratch.targets[step] < 0:
+            logits[at : at + width] = 0
+            continue
         target = at + scratch.targets[step]
         weight = scratch.row_weight[step % rows] * scale
         highest = load(logits, at)

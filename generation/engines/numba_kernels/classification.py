@@ -13,16 +13,18 @@ from rnnzoo.generation.engines.numba_kernels.gate_blocks import BLOCK_ROWS, bloc
 from rnnzoo.generation.engines.numba_kernels.inference import (
     advance,
     new_starts,
+    normalisation_room,
     normalise_rows,
     outputs_at,
     reset_states,
+    write_log_probs,
 )
 from rnnzoo.generation.engines.numba_kernels.layout import layer_start
 from rnnzoo.generation.engines.numba_kernels.sources import SOURCES
 from rnnzoo.generation.engines.numba_kernels.visible_tiles import first_visible, list_visible, visible_inputs
 from rnnzoo.vector_kernels.gemm import multiply_accumulate
 from rnnzoo.vector_kernels.rows import copy_row
-from rnnzoo.vector_kernels.vectors import LANES, address
+from rnnzoo.vector_kernels.vectors import address
 
 _LARGE_PRODUCT = 1e200
 
@@ -70,14 +72,6 @@ def _copy_states(sizes, scratch, rows, row, turn, hidden, cell):
 
 
 @njit
-def _write_log_probs(logits, at, mass, top, log_probs):
-    """Log-probabilities [outputs] of the logits from `at` on."""
-    normaliser = np.float64(top) + math.log(mass)
-    for output in range(log_probs.size):
-        log_probs[output] = np.float64(logits[at + output]) - normaliser
-
-
-@njit
 def _first_layer_starts(sizes, weights, scratch, background):
     """What the first layer makes of the zero tile and of a background tile, biases included: float32 [2 * 4 hidden]."""
     width = 4 * sizes.hidden
@@ -92,14 +86,6 @@ def _first_layer_starts(sizes, weights, scratch, background):
             address(weights, layer_start(sizes, 0)), width, True,
         )  # fmt: skip
     return starts
-
-
-@njit
-def _columns(sizes):
-    """Working memory of `normalise_rows` and room for its results."""
-    room = (sizes.rows + LANES - 1) // LANES * LANES
-    columns = np.empty(sizes.padded_outputs * LANES, dtype=np.float32)
-    return columns, np.empty(room, dtype=np.float32), np.empty(room, dtype=np.float32)
 
 
 @njit
@@ -122,7 +108,7 @@ def _run_on_background(sizes, weights, scratch, starts, count):
     totals, products = np.zeros((count + 1, sizes.outputs)), np.ones(count + 1)
     log_probs = np.empty((count, sizes.outputs), dtype=np.float32)
     nothing = visible_inputs(1, 1, 0)
-    columns, masses, tops = _columns(sizes)
+    columns, masses, tops = normalisation_room(sizes)
     reset_states(sizes, scratch, 1)
     for position in range(count):
         advance(sizes, weights, scratch, 1, position, starts, nothing, 0)
@@ -134,7 +120,7 @@ def _run_on_background(sizes, weights, scratch, starts, count):
             totals[position + 1, label], products[position + 1] = _add_loss(
                 totals[position, label], products[position], masses[0], tops[0], scratch.logits[label]
             )
-        _write_log_probs(scratch.logits, 0, masses[0], tops[0], log_probs[position])
+        write_log_probs(scratch.logits, 0, masses[0], tops[0], log_probs[position])
     return hidden, cell, totals, products, log_probs
 
 
@@ -168,7 +154,7 @@ def _compile(sources: str) -> Callable:
         hidden, cell, known_totals, known_products, known_log_probs = _run_on_background(
             sizes, weights, scratch, starts, firsts.max()
         )
-        columns, masses, tops = _columns(sizes)
+        columns, masses, tops = normalisation_room(sizes)
         visible = visible_inputs(blocks_of(sizes.rows), sizes.positions, sizes.inputs)
         for begin in range(0, images.size, sizes.rows):
             block = order[begin : begin + sizes.rows]
@@ -189,7 +175,7 @@ def _compile(sources: str) -> Callable:
                 _add_losses(scratch.logits, sizes.padded_outputs, labels, totals, products, masses, tops)
                 for row in range(rows):
                     if block[row] < len(log_probs):
-                        _write_log_probs(
+                        write_log_probs(
                             scratch.logits, row * sizes.padded_outputs, masses[row], tops[row],
                             log_probs[block[row], position],
                         )  # fmt: skip

@@ -9,16 +9,21 @@ from numba import njit
 from numpy.typing import NDArray
 
 from rnnzoo.generation.engines.numba_kernels.random_words import draw_below
-from rnnzoo.generation.population import Population, TileExamples, TokenExamples
+from rnnzoo.generation.population import NO_TARGET, Population, TileExamples, TokenExamples
 from rnnzoo.generation.randomness import Purpose
 
 _BATCH = np.uint64(Purpose.BATCH)
 
 
 class ExampleArrays(NamedTuple):
-    """What batches are drawn from; the arrays of the kind not in use are empty. See `TokenExamples`, `TileExamples`."""
+    """What batches are drawn from; the arrays of the kind not in use are empty. See `TokenExamples`, `TileExamples`.
 
-    strings: NDArray[np.uint8]
+    `wanted`, int32 [M, E], is how many targets each row of tokens has.
+    """
+
+    inputs: NDArray[np.uint8]
+    targets: NDArray[np.int16]
+    wanted: NDArray[np.int32]
     counts: NDArray[np.int32]
     images: NDArray[np.uint8]
     labels: NDArray[np.uint8]
@@ -38,13 +43,16 @@ def example_arrays(population: Population) -> ExampleArrays:
         pixels = np.zeros((0, 0), dtype=np.uint8)
         no_bytes, no_integers = np.zeros(0, dtype=np.uint8), np.zeros(0, dtype=np.int32)
         no_sources, no_values = np.zeros((0, 0, 0), dtype=np.int16), np.zeros(0, dtype=np.float32)
+        wanted = np.count_nonzero(examples.targets != NO_TARGET, axis=2)
         return ExampleArrays(
-            array(examples.strings, np.uint8), array(examples.counts, np.int32),
+            array(examples.inputs, np.uint8), array(examples.targets, np.int16),
+            array(wanted, np.int32), array(examples.counts, np.int32),
             pixels, no_bytes, no_integers, no_sources, no_values,
         )  # fmt: skip
     assert isinstance(examples, TileExamples)
     return ExampleArrays(
-        np.zeros((0, 0, 0), dtype=np.uint8), np.zeros(0, dtype=np.int32),
+        np.zeros((0, 0, 0), dtype=np.uint8), np.zeros((0, 0, 0), dtype=np.int16),
+        np.zeros((0, 0), dtype=np.int32), np.zeros(0, dtype=np.int32),
         array(examples.images, np.uint8), array(examples.labels, np.uint8), array(examples.drawable, np.int32),
         array(examples.sources, np.int16), array(examples.values, np.float32),
     )  # fmt: skip
@@ -54,10 +62,10 @@ def example_arrays(population: Population) -> ExampleArrays:
 def draw_batch(examples, scratch, seed, model_id, model, step, batch_size):
     """Choose the rows of an update: example numbers in `row_example`, how often each was drawn in `row_weight`.
 
-    A token model's batch becomes its distinct strings, weighted: the same loss and gradient with fewer rows.
+    A token model's batch becomes its distinct rows, weighted: the same loss and gradient with fewer of them.
 
     Returns:
-        The number of rows.
+        The number of rows, and how many targets the whole batch has.
 
     """
     drawn = scratch.drawn[:batch_size]
@@ -66,28 +74,30 @@ def draw_batch(examples, scratch, seed, model_id, model, step, batch_size):
         for row in range(batch_size):
             scratch.row_example[row] = examples.drawable[drawn[row]]
             scratch.row_weight[row] = 1
-        return batch_size
+        return batch_size, batch_size * (examples.sources.shape[1] + 1)
     draw_below(seed, model_id, _BATCH, np.uint64(step), examples.counts[model], scratch.words, drawn)
     drawn.sort()
-    rows = 0
+    rows, wanted = 0, 0
     for i in range(batch_size):
+        wanted += examples.wanted[model, drawn[i]]
         if i > 0 and drawn[i] == drawn[i - 1]:
             scratch.row_weight[rows - 1] += np.float32(1)
         else:
             scratch.row_example[rows] = drawn[i]
             scratch.row_weight[rows] = 1
             rows += 1
-    return rows
+    return rows, wanted
 
 
 @njit
-def gather_tokens(strings, scratch, first, rows, positions):
-    """Input tokens and next-token targets, int64 [positions, rows], of some rows of the batch."""
+def gather_tokens(examples, scratch, model, first, rows):
+    """Input tokens and targets, int64 [positions, rows], of some rows of the batch."""
+    inputs, targets = examples.inputs[model], examples.targets[model]
     for row in range(rows):
-        string = strings[scratch.row_example[first + row]]
-        for position in range(positions):
-            scratch.tokens[position * rows + row] = string[position]
-            scratch.targets[position * rows + row] = string[position + 1]
+        example = scratch.row_example[first + row]
+        for position in range(inputs.shape[1]):
+            scratch.tokens[position * rows + row] = inputs[example, position]
+            scratch.targets[position * rows + row] = targets[example, position]
 
 
 @njit

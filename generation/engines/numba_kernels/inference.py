@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -112,6 +113,22 @@ def advance(sizes, weights, scratch, rows, turn, starts, visible, position):
         address(scratch.hidden, outputs_at(sizes, rows, sizes.layers - 1, turn)), sizes.hidden, 1,
         address(scratch.readout_weights, 0), sizes.padded_outputs, True,
     )  # fmt: skip
+
+
+@njit
+def normalisation_room(sizes):
+    """Working memory of `normalise_rows` and room for its results."""
+    room = (sizes.rows + LANES - 1) // LANES * LANES
+    columns = np.empty(sizes.padded_outputs * LANES, dtype=np.float32)
+    return columns, np.empty(room, dtype=np.float32), np.empty(room, dtype=np.float32)
+
+
+@njit
+def write_log_probs(logits, at, mass, top, log_probs):
+    """Log-probabilities [outputs] of the logits from `at` on, given what `normalise_rows` found."""
+    normaliser = np.float64(top) + math.log(mass)
+    for output in range(log_probs.size):
+        log_probs[output] = np.float64(logits[at + output]) - normaliser
 
 
 @njit

@@ -36,7 +36,7 @@ def batch_gradient(sizes, examples, weights, scratch, model, rows, scale, with_l
     for block in range(blocks):
         count = rows // blocks + (1 if block < rows % blocks else 0)
         if is_token_model:
-            gather_tokens(examples.strings[model], scratch, first, count, sizes.positions)
+            gather_tokens(examples, scratch, model, first, count)
             inputs = nothing
         else:
             gather_tiles(examples, scratch, model, first, count)
@@ -91,10 +91,10 @@ def _compile(sources: str) -> Callable:
         """
         assert sources
         loss = 0.0
-        scale = np.float32(1.0 / (batch_size * sizes.positions))
         for index in range(rates.size):
             step = first_step + index
-            rows = draw_batch(examples, scratch, seed, model_id, model, step, batch_size)
+            rows, wanted = draw_batch(examples, scratch, seed, model_id, model, step, batch_size)
+            scale = np.float32(1.0 / max(1, wanted))
             loss = batch_gradient(sizes, examples, weights, scratch, model, rows, scale, index == rates.size - 1)
             adamw_update(
                 weights, first_moment, second_moment, scratch.gradient,

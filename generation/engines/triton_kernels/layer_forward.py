@@ -11,7 +11,7 @@ from rnnzoo.generation.engines.triton_kernels.tiles import ROWS, gate_biases, on
 def layer_forward(
     weights,
     inputs,
-    strings,
+    table,
     source,
     live,
     gates,
@@ -27,7 +27,6 @@ def layer_forward(
     positions: tl.constexpr,
     tokens: tl.constexpr,
     examples: tl.constexpr,
-    length: tl.constexpr,
     resident: tl.constexpr,
     precision: tl.constexpr,
 ):
@@ -36,7 +35,7 @@ def layer_forward(
     Args:
         weights: float32 [M, stride]; the layer begins at `offset`.
         inputs: float32 [M, T, rows, columns], unless `tokens`: then the inputs are the one-hot tokens of
-            strings: uint8 [M, examples, length] in the rows that source: int32 [M, rows] names.
+            table: uint8 [M, examples, T] in the rows that source: int32 [M, rows] names.
         live: int32 [M].
         gates: float32 [M, 4, T, rows, units], out: input, forget, cell and output gate after their nonlinearity.
         cells, outputs: float32 [M, T, rows, units], out.
@@ -60,8 +59,8 @@ def layer_forward(
             recurrent + 4 * hidden * hidden, hidden, units
         )
     if tokens:
-        string = tl.load(source + model * rows + row, mask=real, other=0)
-        text = strings + model * examples * length + string * length
+        example = tl.load(source + model * rows + row, mask=real, other=0)
+        text = table + (model * examples + example) * positions
     else:
         input_tile = inputs + model * positions * rows * columns + row[:, None] * columns
         input_tile += tl.arange(0, columns)[None, :]

@@ -9,7 +9,7 @@ from rnnzoo.generation.engines.triton_kernels.tiles import one_hot
 @triton.jit
 def weight_gradients(
     inputs,
-    strings,
+    table,
     source,
     live,
     preactivation_gradients,
@@ -25,7 +25,6 @@ def weight_gradients(
     positions: tl.constexpr,
     tokens: tl.constexpr,
     examples: tl.constexpr,
-    length: tl.constexpr,
     block: tl.constexpr,
     chunk: tl.constexpr,
     precision: tl.constexpr,
@@ -33,7 +32,7 @@ def weight_gradients(
     """A block of one gate's units per program; grid (4 * units / block, M).
 
     Args:
-        inputs, strings, source, live, hidden, width, units, columns, tokens, precision: as for `layer_forward`.
+        inputs, table, source, live, hidden, width, units, columns, tokens, precision: as for `layer_forward`.
         preactivation_gradients: float32 [M, 4, T, rows, units]. outputs: float32 [M, T, rows, units].
         gradients: float32 [M, stride]; the layer's part, from `offset`, is written.
         block: units per program. chunk: rows per step of the sum.
@@ -67,8 +66,8 @@ def weight_gradients(
         )
         recurrent_sum = tl.dot(gradient, previous, acc=recurrent_sum, input_precision=precision)
         if tokens:
-            string = tl.load(source + model * rows + row, mask=inside, other=0)
-            text = strings + model * examples * length + string * length + index // rows
+            example = tl.load(source + model * rows + row, mask=inside, other=0)
+            text = table + (model * examples + example) * positions + index // rows
             x = one_hot(tl.load(text, mask=inside, other=0), columns)
         else:
             x = tl.load(inputs + index[:, None] * columns + column[None, :], mask=inside[:, None], other=0.0)
