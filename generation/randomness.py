@@ -31,6 +31,7 @@ class Purpose(IntEnum):
     TRACE_EXAMPLES = 5
     SPLIT = 6
     EVALUATION_EXAMPLES = 7
+    TRAINING_ROWS = 8
 
 
 def philox(

@@ -91,6 +91,7 @@ def _values(manifest: Manifest, dataset: str) -> dict[str, Any]:
     counts = [(name, c["models"], c["tasks"], c["rows"]) for name, c in manifest.splits.items()]
     return {
         "dataset": dataset,
+        "zoo": manifest.zoo,
         **manifest.kind.card_values(manifest.recipe),
         "models": manifest.recipe["models"],
         "network": manifest.network.describe(),

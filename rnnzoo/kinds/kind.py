@@ -101,8 +101,10 @@ class Kind:
         return None
 
     def card_template(self) -> str:
-        """The dataset card's text, a template; see cards/."""
-        return (files("rnnzoo.card_templates") / f"{self.name}.md").read_text(encoding="utf-8")
+        """The dataset card's text, a template: of its name in cards/, or the one for any kind."""
+        folder = files("rnnzoo.card_templates")
+        own = folder / f"{self.name}.md"
+        return (own if own.is_file() else folder / "other.md").read_text(encoding="utf-8")
 
     def card_values(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
         """What its card's template names beyond what every card may."""
