@@ -13,7 +13,7 @@ from rnnzoo.generation.population import Population, TokenExamples
 from rnnzoo.network import Network
 
 
-def identity_columns(population: Population, snapshot: Snapshot) -> dict[str, NDArray[Any]]:
+def identity_values(population: Population, snapshot: Snapshot) -> dict[str, NDArray[Any]]:
     """The columns every kind of zoo has."""
     return {
         "model_id": population.model_ids.astype(np.int32),

@@ -27,8 +27,8 @@ from rnnzoo.encoders.saved import read_saved_encoder
 from rnnzoo.environment import processor_name, versions
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.jobs import Progress
+from rnnzoo.kinds.properties import Property
 from rnnzoo.memory import keep_freed_memory
-from rnnzoo.properties import Property
 from rnnzoo.results import RECORD_NAME
 from rnnzoo.zoo import load
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from rnnzoo.encoders import Encoder, Rows, embed_rows, encode, permute, prepare
 from rnnzoo.encoders.layers import mlp
 from rnnzoo.errors import UsageError
-from rnnzoo.properties import Property
+from rnnzoo.kinds.properties import Property
 from rnnzoo.recurrence import plain_float32
 from rnnzoo.symmetry import symmetry_of
 

@@ -27,7 +27,7 @@ CIRCLES_LEFT = {
 ANNOTATIONS = {
     ("rnnzoo.kinds.kind", "rnnzoo.zoo"),
     ("rnnzoo.kinds.kind", "rnnzoo.emulated_performance"),
-    ("rnnzoo.properties", "rnnzoo.zoo"),
+    ("rnnzoo.kinds.properties", "rnnzoo.zoo"),
     ("rnnzoo.plots", "rnnzoo.zoo"),
     ("rnnzoo.plots", "rnnzoo.kinds"),
 }

@@ -1,4 +1,7 @@
-"""How zoos of each kind are made; `rnnzoo.kinds` says what they are."""
+"""How zoos of each kind are made; `rnnzoo.kinds` says what they are.
+
+Whoever adds a kind needs the names below.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,31 @@ import importlib
 
 from rnnzoo.errors import UsageError
 from rnnzoo.generation.kinds.producer import Producer
-from rnnzoo.generation.recipes import Recipe
+from rnnzoo.generation.population import NO_TARGET, Population, TileExamples, TokenExamples
+from rnnzoo.generation.randomness import Purpose, integers_below, random_words
+from rnnzoo.generation.recipes import Protocol, Recipe, RolloutPlan, SplitRule
+from rnnzoo.generation.traces import half_precision, identity_values
 from rnnzoo.kinds import find_kind, kind_names
 
-__all__ = ["Producer", "find_producer", "find_recipe", "published_recipes"]
+__all__ = [
+    "NO_TARGET",
+    "Population",
+    "Producer",
+    "Protocol",
+    "Purpose",
+    "Recipe",
+    "RolloutPlan",
+    "SplitRule",
+    "TileExamples",
+    "TokenExamples",
+    "find_producer",
+    "find_recipe",
+    "half_precision",
+    "identity_values",
+    "integers_below",
+    "published_recipes",
+    "random_words",
+]
 
 
 def find_producer(kind: str) -> Producer:

@@ -13,7 +13,7 @@ from rnnzoo.generation.kinds.producer import Producer
 from rnnzoo.generation.population import Population, TokenExamples
 from rnnzoo.generation.randomness import Purpose, integers_below, random_words
 from rnnzoo.generation.recipes import PAPER_SNAPSHOTS, Protocol, Recipe, RolloutPlan, SplitRule
-from rnnzoo.generation.traces import expected_loss, half_precision, identity_columns
+from rnnzoo.generation.traces import expected_loss, half_precision, identity_values
 from rnnzoo.kinds.formal_languages import LanguageTasks
 from rnnzoo.kinds.languages import LETTERS, START, VOCABULARY, score_strings, training_strings
 from rnnzoo.network import Network
@@ -75,7 +75,7 @@ def language_rows(
     assert isinstance(population.examples, TokenExamples)
     score = score_strings(tokens, tasks[:, None])
     return {
-        **identity_columns(population, snapshot),
+        **identity_values(population, snapshot),
         "task": tasks,
         "accuracy": score.in_language.mean(axis=1, dtype=np.float32),
         "accuracy_counts": score.counts_fit.mean(axis=1, dtype=np.float32),

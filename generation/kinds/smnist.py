@@ -18,7 +18,7 @@ from rnnzoo.generation.kinds.rotation import BACKGROUND, rotation_map
 from rnnzoo.generation.population import Population, TileExamples
 from rnnzoo.generation.randomness import Purpose, integers_below, random_words, unit_doubles
 from rnnzoo.generation.recipes import PAPER_SNAPSHOTS, Protocol, Recipe, RolloutPlan, SplitRule
-from rnnzoo.generation.traces import half_precision, identity_columns
+from rnnzoo.generation.traces import half_precision, identity_values
 from rnnzoo.kinds.digits import CLASSES, SIDE, TILE_PIXELS, pixel_values, to_tiles
 from rnnzoo.kinds.smnist import DIGIT_IMAGES, DigitTasks
 from rnnzoo.network import Network
@@ -153,7 +153,7 @@ def digit_rows(
     train_loss = loss[:, recorded : evaluation.start].mean(axis=1, dtype=np.float64)
     eval_loss = loss[:, evaluation].mean(axis=1, dtype=np.float64)
     return {
-        **identity_columns(population, snapshot),
+        **identity_values(population, snapshot),
         "task": angles,
         "weight_decay": draw_weight_decays(recipe, population.model_ids),
         "eval_accuracy": (prediction[:, evaluation] == data.source.labels[measured[1]]).mean(axis=1),

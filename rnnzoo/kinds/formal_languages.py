@@ -28,7 +28,7 @@ from rnnzoo.schema import (
 
 if TYPE_CHECKING:
     from rnnzoo.emulated_performance import Emulated
-    from rnnzoo.properties import Property
+    from rnnzoo.kinds.properties import Property
     from rnnzoo.zoo import Model, Zoo
 
 Offset = Annotated[int, Meta(ge=-100, le=100)]
@@ -132,7 +132,7 @@ class FormalLanguages(Kind):
 
     def properties(self) -> tuple[Property, ...]:
         """The offsets, and the accuracy."""
-        from rnnzoo.properties import choices_property, number_property
+        from rnnzoo.kinds.properties import choices_property, number_property
 
         def choices(zoo: Zoo) -> int:
             return zoo.manifest.recipe["tasks"]["largest_offset"] - _smallest_offset(zoo) + 1

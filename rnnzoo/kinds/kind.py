@@ -17,7 +17,7 @@ from rnnzoo.schema import Column
 
 if TYPE_CHECKING:
     from rnnzoo.emulated_performance import Emulated
-    from rnnzoo.properties import Property
+    from rnnzoo.kinds.properties import Property
     from rnnzoo.zoo import Model, Zoo
 
 
@@ -130,7 +130,7 @@ class Kind:
 
     def properties(self) -> tuple[Property, ...]:
         """What embeddings of its networks are asked for, in the order of tables."""
-        from rnnzoo.properties import snapshot_property
+        from rnnzoo.kinds.properties import snapshot_property
 
         return (snapshot_property(),)
 

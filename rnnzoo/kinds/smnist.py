@@ -41,7 +41,7 @@ from rnnzoo.schema import (
 
 if TYPE_CHECKING:
     from rnnzoo.emulated_performance import Emulated
-    from rnnzoo.properties import Property
+    from rnnzoo.kinds.properties import Property
     from rnnzoo.zoo import Model, Zoo
 
 DIGIT_IMAGES = {
@@ -166,7 +166,7 @@ class Smnist(Kind):
 
     def properties(self) -> tuple[Property, ...]:
         """The angle, the accuracy, the training step and the generalization gap."""
-        from rnnzoo.properties import angle_property, number_property, snapshot_property
+        from rnnzoo.kinds.properties import angle_property, number_property, snapshot_property
 
         return (
             angle_property("angle", "rotation", "task"),

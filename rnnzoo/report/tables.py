@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from rnnzoo.kinds import find_kind
-from rnnzoo.properties import Metric
+from rnnzoo.kinds.properties import Metric
 from rnnzoo.report.style import label
 from rnnzoo.results import RAILS, Estimate, Results, Run, over_seeds, published_losses
 
