@@ -14,6 +14,7 @@ import torch
 from populations import table_population, without_targets
 from torch.nn.functional import cross_entropy
 
+from rnnzoo.errors import UsageError
 from rnnzoo.generation.engines.cuda_engine import CudaEngine
 from rnnzoo.generation.engines.interface import Snapshot
 from rnnzoo.generation.engines.reference import ReferenceEngine
@@ -194,6 +195,17 @@ def test_rollouts_are_the_reference_engines():
     want_tokens, want_log_probs = ReferenceEngine().sample_rollouts(*arguments)
     np.testing.assert_array_equal(tokens, want_tokens)
     np.testing.assert_allclose(log_probs, want_log_probs, atol=5e-6)
+
+
+def test_rollouts_may_start_with_a_token_that_is_no_output():
+    population = table_population(models=2, vocabulary=18, outputs=4)
+    snapshot = Snapshot(5, population.initial_weights() * 5)
+    tokens, log_probs = CudaEngine(device="cpu").sample_rollouts(population, snapshot, 20, 20, 7, 17)
+    want_tokens, want_log_probs = ReferenceEngine().sample_rollouts(population, snapshot, 20, 20, 7, 17)
+    np.testing.assert_array_equal(tokens, want_tokens)
+    np.testing.assert_allclose(log_probs, want_log_probs, atol=5e-6)
+    with pytest.raises(UsageError, match="outside the vocabulary"):
+        CudaEngine(device="cpu").predict(population, snapshot, np.full((2, 1, 1), 18, np.uint8))
 
 
 @pytest.mark.parametrize("precision", ["tf32x3", "ieee"])

@@ -12,6 +12,7 @@ import torch
 from populations import some_models, table_population, tile_population, token_population, without_targets
 from torch.nn.functional import cross_entropy
 
+from rnnzoo.errors import UsageError
 from rnnzoo.generation.engines.interface import Engine, Snapshot, find_engine
 from rnnzoo.generation.engines.numba_engine import NumbaEngine
 from rnnzoo.generation.engines.numba_kernels.classification import classify_model
@@ -238,8 +239,9 @@ def test_a_diverged_model_can_still_be_sampled_and_classified():
     assert (predictions == 0).all()
 
 
-def test_rollouts_equal_the_reference_engine():
-    population = token_population(models=2, hidden_size=24, length=12)
+@pytest.mark.parametrize("outputs", [6, 4], ids=["same vocabulary", "start token is no output"])
+def test_rollouts_equal_the_reference_engine(outputs):
+    population = table_population(models=2, hidden_size=24, vocabulary=6, outputs=outputs)
     snapshot = Snapshot(7, 4 * population.initial_weights())
     arguments = (population, snapshot, 300, 20, 12, 4)
     tokens, log_probs = NumbaEngine().sample_rollouts(*arguments)
@@ -268,6 +270,16 @@ def test_rollouts_come_with_what_is_predicted_for_them():
         tokens, log_probs = engine.sample_rollouts(population, snapshot, 30, 30, 9, 4)
         predicted = engine.predict(population, snapshot, tokens[:, :, :-1])
         np.testing.assert_allclose(predicted, log_probs, atol=2e-5)
+
+
+@pytest.mark.parametrize("engine", [NumbaEngine(), ReferenceEngine()], ids=lambda engine: engine.name)
+def test_tokens_without_an_input_are_refused(engine):
+    population = table_population(vocabulary=3, outputs=5, models=1)
+    snapshot = Snapshot(0, population.initial_weights())
+    with pytest.raises(UsageError, match=r"outside the vocabulary of these networks, 0..2\."):
+        engine.predict(population, snapshot, np.full((1, 2, 2), 3, np.uint8))
+    with pytest.raises(UsageError, match=r"outside the vocabulary of these networks, 0..2\."):
+        engine.sample_rollouts(population, snapshot, 500, 1, 6, 0)
 
 
 def with_background(population: Population) -> Population:
@@ -372,7 +384,7 @@ def test_engine_is_found_describes_itself_and_refuses_what_it_cannot_take():
 
 def test_compiled_kernels_are_kept_on_disk():
     train(token_population())
-    test_rollouts_equal_the_reference_engine()
+    test_rollouts_equal_the_reference_engine(6)
     test_predictions_equal_the_reference_engine()
     test_classification_equals_the_reference_engine(with_background)
     assert not NumbaEngine().compilation_needed()

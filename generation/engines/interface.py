@@ -58,7 +58,7 @@ class Engine(Interface):
     def sample_rollouts(
         self, population: Population, snapshot: Snapshot, rollouts: int, recorded: int, length: int, start: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Sample token strings from every model of a snapshot; its outputs are the tokens that are its inputs.
+        """Sample token strings from every model of a snapshot: each output becomes the next position's input.
 
         Position t of rollout r takes word `r * stride + t - 1` of the model's ROLLOUT stream at the snapshot's
         step, with stride = length - 1 rounded up to a multiple of 4, as a uniform number u, and the first
@@ -72,7 +72,10 @@ class Engine(Interface):
             start: the first token of every string.
 
         Returns:
-            tokens uint8 [M, R, L] and log-probabilities float32 [M, K, L - 1, vocabulary] of the first K.
+            tokens uint8 [M, R, L] and log-probabilities float32 [M, K, L - 1, outputs] of the first K.
+
+        Raises:
+            UsageError: the networks lack an input for the start token or an output.
         """
         ...
 
@@ -85,6 +88,9 @@ class Engine(Interface):
 
         Returns:
             Log-probabilities float32 [M, n, positions, outputs].
+
+        Raises:
+            UsageError: a token for which the networks have no input.
         """
         ...
 
@@ -110,6 +116,17 @@ _ENGINES = {
     "numba": "rnnzoo.generation.engines.numba_engine:NumbaEngine",
     "cuda": "rnnzoo.generation.engines.cuda_engine:CudaEngine",
 }
+
+
+def check_tokens(population: Population, highest: int) -> None:
+    """Refuse tokens up to a number that the networks have no input for: compiled code would not notice.
+
+    Raises:
+        UsageError: there are such tokens.
+    """
+    vocabulary = population.network.input_size
+    if highest >= vocabulary:
+        raise UsageError(f"Some tokens are outside the vocabulary of these networks, 0..{vocabulary - 1}.")
 
 
 def find_engine(name: str, population: Population) -> tuple[Engine, str | None]:

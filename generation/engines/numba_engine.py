@@ -14,7 +14,7 @@ from numba import config
 from numpy.typing import NDArray
 
 from rnnzoo.environment import processor_name
-from rnnzoo.generation.engines.interface import Progress, Snapshot
+from rnnzoo.generation.engines.interface import Progress, Snapshot, check_tokens
 from rnnzoo.generation.engines.numba_kernels.classification import classify_model
 from rnnzoo.generation.engines.numba_kernels.examples import example_arrays
 from rnnzoo.generation.engines.numba_kernels.layout import Scratch, new_scratch, pack, sizes_of, unpack
@@ -101,6 +101,7 @@ class NumbaEngine:
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """See `Engine.sample_rollouts`."""
         network, models = population.network, len(population)
+        check_tokens(population, max(start, network.output_size - 1))
         sizes = sizes_of(network, 1, INFERENCE_ROWS)
         weights = pack(network, snapshot.weights)
         tokens = np.empty((models, rollouts, length), dtype=np.uint8)
@@ -122,6 +123,7 @@ class NumbaEngine:
     def predict(self, population: Population, snapshot: Snapshot, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See `Engine.predict`."""
         network = population.network
+        check_tokens(population, int(inputs.max(initial=0)))
         sizes = sizes_of(network, 1, INFERENCE_ROWS)
         weights = pack(network, snapshot.weights)
         inputs = np.require(inputs, np.uint8, ["C", "W"])

@@ -8,7 +8,7 @@ import triton
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rnnzoo.generation.engines.interface import Snapshot
+from rnnzoo.generation.engines.interface import Snapshot, check_tokens
 from rnnzoo.generation.engines.triton_kernels.classify import classify_images
 from rnnzoo.generation.engines.triton_kernels.predict import predict_tokens
 from rnnzoo.generation.engines.triton_kernels.rollouts import sample_strings
@@ -37,6 +37,7 @@ def sample_rollouts(
     """See `Engine.sample_rollouts`; arguments as there, and the device and tuning of the kernels."""
     network = population.network
     models = len(population)
+    check_tokens(population, max(start, network.output_size - 1))
     weights = _weights_on(population, snapshot, device)
     model_ids = torch.from_numpy(population.model_ids.astype(np.uint32).view(np.int32).copy()).to(device)
     seed = torch.from_numpy(np.array([population.seed], dtype=np.uint64).view(np.int64)).to(device)
@@ -61,8 +62,10 @@ def sample_rollouts(
             rollouts=rollouts,
             recorded=recorded,
             length=length,
-            vocabulary=network.output_size,
-            columns=padded(network.output_size),
+            inputs=network.input_size,
+            outcomes=network.output_size,
+            columns=padded(network.input_size),
+            output_columns=padded(network.output_size),
             **_network_sizes(population, options),
         )
         tokens[part] = part_tokens.cpu().numpy()
@@ -80,6 +83,7 @@ def predict(
     """See `Engine.predict`; arguments as there, and the device and tuning of the kernels."""
     network = population.network
     models, count, positions = inputs.shape
+    check_tokens(population, int(inputs.max(initial=0)))
     weights = _weights_on(population, snapshot, device)
     tokens = torch.from_numpy(np.array(inputs, dtype=np.uint8, order="C")).to(device)
     programs = triton.cdiv(count, options.inference_rows)

@@ -26,10 +26,12 @@ def sample_strings(
     stride: tl.constexpr,
     read_out: tl.constexpr,
     layers: tl.constexpr,
+    inputs: tl.constexpr,
     hidden: tl.constexpr,
-    vocabulary: tl.constexpr,
+    outcomes: tl.constexpr,
     units: tl.constexpr,
     columns: tl.constexpr,
+    output_columns: tl.constexpr,
     rows: tl.constexpr,
     precision: tl.constexpr,
 ):
@@ -40,7 +42,7 @@ def sample_strings(
         step: int32 [1], the snapshot's. model_ids: int32 [M], bit patterns of uint32.
         state: float32 [M, programs, layers, 2, rows, units], scratch.
         tokens: uint8 [M, rollouts, length], out.
-        log_probs: float32 [M, recorded, length - 1, vocabulary], out.
+        log_probs: float32 [M, recorded, length - 1, outcomes], out.
         purpose: stream of random words. start: first token of every string.
     """
     model = tl.program_id(0).to(tl.int64)
@@ -48,10 +50,10 @@ def sample_strings(
     row = tl.program_id(1) * rows + tl.arange(0, rows)
     inside = row < rollouts
     model_weights = weights + model * stride
-    matrix, bias = read_out_tiles(model_weights + read_out, hidden, vocabulary, units, columns)
+    matrix, bias = read_out_tiles(model_weights + read_out, hidden, outcomes, units, output_columns)
     state += program * layers * 2 * rows * units
     reset_state(state, layers, rows, units)
-    outcome = tl.arange(0, columns)
+    outcome = tl.arange(0, output_columns)
     key = tl.load(seed)
     now = tl.load(step)
     model_id = tl.load(model_ids + model)
@@ -65,7 +67,7 @@ def sample_strings(
             state,
             model_weights,
             layers,
-            vocabulary,
+            inputs,
             hidden,
             rows,
             columns,
@@ -73,17 +75,17 @@ def sample_strings(
             precision,
         )
         logits = tl.dot(output, tl.trans(matrix), input_precision=precision) + bias
-        log_prob = log_softmax(logits, vocabulary, columns)
-        place = ((model * recorded + row) * (length - 1) + position) * vocabulary
+        log_prob = log_softmax(logits, outcomes, output_columns)
+        place = ((model * recorded + row) * (length - 1) + position) * outcomes
         tl.store(
             log_probs + place[:, None] + outcome[None, :],
             log_prob,
-            mask=(row < recorded)[:, None] & (outcome < vocabulary)[None, :],
+            mask=(row < recorded)[:, None] & (outcome < outcomes)[None, :],
         )
         lane_0, lane_1, lane_2, lane_3 = words(key, model_id, purpose, now, row * blocks_per_string + position // 4)
         lane = position % 4
         word = tl.where(lane == 0, lane_0, tl.where(lane == 1, lane_1, tl.where(lane == 2, lane_2, lane_3)))
         uniform = (word >> 8).to(tl.int32).to(tl.float32) * (2.0**-24)
-        below = (tl.cumsum(tl.exp(log_prob), axis=1) <= uniform[:, None]) & (outcome < vocabulary)[None, :]
-        token = tl.minimum(tl.sum(below.to(tl.int32), axis=1), vocabulary - 1)
+        below = (tl.cumsum(tl.exp(log_prob), axis=1) <= uniform[:, None]) & (outcome < outcomes)[None, :]
+        token = tl.minimum(tl.sum(below.to(tl.int32), axis=1), outcomes - 1)
         tl.store(text + position + 1, token.to(tl.uint8), mask=inside)
