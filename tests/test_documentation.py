@@ -30,8 +30,9 @@ SLOW = {"encoders.md": pytest.mark.slow}
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), flags=re.M | re.S)
-    return [text for name, text in fenced if name == language]
+    """Fenced text of a language; blocks that have a name run elsewhere."""
+    fenced = re.findall(r"^```(\w*)( [^\n]+)?\n(.*?)^```$", page.read_text(), flags=re.M | re.S)
+    return [text for found, name, text in fenced if found == language and not name]
 
 
 @pytest.fixture(scope="session")
