@@ -10,9 +10,9 @@ EVAL_RESULTS ?= results/formal-languages-quick
 LOWEST := .venv-lowest
 
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
-PROCESSOR_TESTS := captured_training downstream edge_kernels emulation encoders fused_layers inference_kernels \
-	interrogation network numba_engine numba_kernels prober products rebuild recurrence reference_engine symmetry \
-	telling_probes verification
+PROCESSOR_TESTS := captured_training downstream emulation encoders fused_layers inference_kernels \
+	interrogation network numba_engine numba_kernels prober rebuild recurrence reference_engine symmetry \
+	telling_probes threads verification
 
 .PHONY: help install demo eval test test-fast test-processors test-lowest check wheel clean
 

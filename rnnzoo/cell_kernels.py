@@ -1,11 +1,18 @@
 """An LSTM cell in one launch, forward and backward, in Triton; the same numbers as in `rnnzoo.lstm_cells`.
 
-Tensors are [M, N, ...], contiguous along the last axis; strides of the other two count numbers. `count` is M N H,
-`rows` is N.
+A tensor is [M, N, ...], contiguous along the last axis, and comes as a tuple: the address of its first number and the
+strides of the other two axes, in numbers. `count` is M N H, `rows` is N.
 """
 
 import triton
 import triton.language as tl
+
+
+@triton.jit
+def _row_of(tensor, model, row):
+    """Addresses of rows of a tensor."""
+    start, model_stride, row_stride = tensor
+    return start + model * model_stride + row * row_stride
 
 
 @triton.jit
@@ -15,16 +22,6 @@ def cell_forward(
     new_cell,
     tanh_cell,
     output,
-    gates_model,
-    gates_row,
-    cell_model,
-    cell_row,
-    new_cell_model,
-    new_cell_row,
-    tanh_cell_model,
-    tanh_cell_row,
-    output_model,
-    output_row,
     count,
     rows,
     hidden: tl.constexpr,
@@ -35,21 +32,21 @@ def cell_forward(
     inside = at < count
     unit, row = at % hidden, at // hidden % rows
     model = at // hidden // rows
-    gate = gates + model * gates_model + row * gates_row + unit
+    gate = _row_of(gates, model, row) + unit
     input_gate = tl.sigmoid(tl.load(gate, mask=inside, other=0.0))
     forget_gate = tl.sigmoid(tl.load(gate + hidden, mask=inside, other=0.0))
     cell_gate = 2 * tl.sigmoid(tl.load(gate + 2 * hidden, mask=inside, other=0.0)) - 1
     output_gate = tl.sigmoid(tl.load(gate + 3 * hidden, mask=inside, other=0.0))
-    before = tl.load(cell + model * cell_model + row * cell_row + unit, mask=inside, other=0.0)
+    before = tl.load(_row_of(cell, model, row) + unit, mask=inside, other=0.0)
     after = input_gate * cell_gate + forget_gate * before
     tanh_after = 2 * tl.sigmoid(2 * after) - 1
     tl.store(gate, input_gate, mask=inside)
     tl.store(gate + hidden, forget_gate, mask=inside)
     tl.store(gate + 2 * hidden, cell_gate, mask=inside)
     tl.store(gate + 3 * hidden, output_gate, mask=inside)
-    tl.store(new_cell + model * new_cell_model + row * new_cell_row + unit, after, mask=inside)
-    tl.store(tanh_cell + model * tanh_cell_model + row * tanh_cell_row + unit, tanh_after, mask=inside)
-    tl.store(output + model * output_model + row * output_row + unit, output_gate * tanh_after, mask=inside)
+    tl.store(_row_of(new_cell, model, row) + unit, after, mask=inside)
+    tl.store(_row_of(tanh_cell, model, row) + unit, tanh_after, mask=inside)
+    tl.store(_row_of(output, model, row) + unit, output_gate * tanh_after, mask=inside)
 
 
 @triton.jit
@@ -61,20 +58,6 @@ def cell_backward(
     d_cell,
     d_before,
     d_gates,
-    gates_model,
-    gates_row,
-    cell_model,
-    cell_row,
-    tanh_cell_model,
-    tanh_cell_row,
-    d_output_model,
-    d_output_row,
-    d_cell_model,
-    d_cell_row,
-    d_before_model,
-    d_before_row,
-    d_gates_model,
-    d_gates_row,
     count,
     rows,
     hidden: tl.constexpr,
@@ -85,20 +68,20 @@ def cell_backward(
     inside = at < count
     unit, row = at % hidden, at // hidden % rows
     model = at // hidden // rows
-    gate = gates + model * gates_model + row * gates_row + unit
+    gate = _row_of(gates, model, row) + unit
     input_gate = tl.load(gate, mask=inside, other=0.0)
     forget_gate = tl.load(gate + hidden, mask=inside, other=0.0)
     cell_gate = tl.load(gate + 2 * hidden, mask=inside, other=0.0)
     output_gate = tl.load(gate + 3 * hidden, mask=inside, other=0.0)
-    before = tl.load(cell + model * cell_model + row * cell_row + unit, mask=inside, other=0.0)
-    tanh_after = tl.load(tanh_cell + model * tanh_cell_model + row * tanh_cell_row + unit, mask=inside, other=0.0)
-    d_out = tl.load(d_output + model * d_output_model + row * d_output_row + unit, mask=inside, other=0.0)
-    d_after = tl.load(d_cell + model * d_cell_model + row * d_cell_row + unit, mask=inside, other=0.0)
+    before = tl.load(_row_of(cell, model, row) + unit, mask=inside, other=0.0)
+    tanh_after = tl.load(_row_of(tanh_cell, model, row) + unit, mask=inside, other=0.0)
+    d_out = tl.load(_row_of(d_output, model, row) + unit, mask=inside, other=0.0)
+    d_after = tl.load(_row_of(d_cell, model, row) + unit, mask=inside, other=0.0)
     d_after += d_out * output_gate * (1 - tanh_after * tanh_after)
-    d_gate = d_gates + model * d_gates_model + row * d_gates_row + unit
+    d_gate = _row_of(d_gates, model, row) + unit
     tl.store(d_gate, input_gate * (1 - input_gate) * cell_gate * d_after, mask=inside)
     tl.store(d_gate + hidden, forget_gate * (1 - forget_gate) * before * d_after, mask=inside)
     # Half the slope of tanh, since the gate input is doubled.
     tl.store(d_gate + 2 * hidden, 0.5 * input_gate * (1 - cell_gate * cell_gate) * d_after, mask=inside)
     tl.store(d_gate + 3 * hidden, output_gate * (1 - output_gate) * tanh_after * d_out, mask=inside)
-    tl.store(d_before + model * d_before_model + row * d_before_row + unit, d_after * forget_gate, mask=inside)
+    tl.store(_row_of(d_before, model, row) + unit, d_after * forget_gate, mask=inside)

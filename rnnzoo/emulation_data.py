@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rnnzoo.encoders.protocol import Context, InputSpace, Rows
+from rnnzoo.encoders.truth import truth_features
 from rnnzoo.errors import UsageError
 from rnnzoo.network import Network
 from rnnzoo.recorded_inputs import RecordedInputs
@@ -38,7 +39,7 @@ class EmulationData:
         weights: float32 [R, P].
         recorded: tokens uint8 [R, S, positions], or tiles of pixels uint8 [R, S, positions - 1, input_size].
         log_probs: float16 [R, S, positions, output_size].
-        truth: float32 [R, truth_size]; see `truth_features`.
+        truth: float32 [R, truth_size]; see `rnnzoo.encoders.truth.truth_features`.
     """
 
     inputs: RecordedInputs
@@ -154,16 +155,6 @@ def load_data(zoo: Zoo, rollouts: int | None = None) -> EmulationData:
     length = zoo.kind.probe_length(inputs)
     truth = truth_features(zoo)
     return EmulationData(inputs, length, zoo.network, zoo.row_numbers, steps, weights, recorded, log_probs, truth)
-
-
-def truth_features(zoo: Zoo) -> Tensor:
-    """What there is to know of each row as numbers: task, training step and accuracy, float32 [rows, truth_size].
-
-    Steps count on a logarithmic scale; what cannot be known is 0.
-    """
-    step = np.log1p(zoo["step"]) / np.log1p(20_000)
-    known = np.column_stack([zoo.kind.task_features(zoo), step, np.nan_to_num(zoo.kind.headline(zoo))])
-    return torch.from_numpy(known.astype(np.float32))
 
 
 def input_space(inputs: RecordedInputs, network: Network) -> InputSpace:

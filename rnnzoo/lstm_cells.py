@@ -6,8 +6,9 @@ or [N, ...], contiguous along the last axis.
 
 from __future__ import annotations
 
-import importlib.util
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -91,7 +92,7 @@ def cell_backward_by_pytorch(
     d_new_cell.mul_(forget_gate)
 
 
-def launch_arguments(tensors: tuple[Tensor, ...]) -> tuple[list[Tensor | int], dict[str, int]]:
+def launch_arguments(tensors: tuple[Tensor, ...]) -> tuple[list[Any], dict[str, int]]:
     """What a kernel of `rnnzoo.cell_kernels` is told: positional arguments and constants.
 
     Args:
@@ -100,8 +101,8 @@ def launch_arguments(tensors: tuple[Tensor, ...]) -> tuple[list[Tensor | int], d
     deep = [tensor if tensor.ndim == 3 else tensor[None] for tensor in tensors]
     models, rows, gates = deep[0].shape
     hidden = gates // len(GATES)
-    strides = [stride for tensor in deep for stride in tensor.stride()[:2]]
-    return [*deep, *strides, models * rows * hidden, rows], {"hidden": hidden, "block": _BLOCK}
+    with_strides = [(tensor, *tensor.stride()[:2]) for tensor in deep]
+    return [*with_strides, models * rows * hidden, rows], {"hidden": hidden, "block": _BLOCK}
 
 
 def _launch(name: str, tensors: tuple[Tensor, ...]) -> None:
@@ -120,4 +121,8 @@ def _in_one_launch(gates: Tensor) -> bool:
 
 @cache
 def _triton_installed() -> bool:
-    return importlib.util.find_spec("triton") is not None
+    """Triton that takes tuples as arguments; an older one came with PyTorch until 2.7."""
+    try:
+        return tuple(map(int, version("triton").split(".")[:2])) >= (3, 4)
+    except PackageNotFoundError:
+        return False

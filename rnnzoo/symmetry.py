@@ -14,10 +14,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from rnnzoo.compilation import can_compile
 from rnnzoo.errors import UsageError
 from rnnzoo.network import GATES, Network
 
@@ -107,43 +105,9 @@ class Symmetry:
         return torch.cat(parts, dim=1)
 
     def permute(self, weights: Tensor, permutations: Mapping[str, Tensor]) -> Tensor:
-        """The same functions with their units renumbered, each model in its own way: flat weights [models, P].
-
-        Raises:
-            UsageError: an order is not one of the group's neurons.
-        """
+        """The same functions with their units renumbered, each model in its own way: flat weights [models, P]."""
         moved = {name: order.to(weights.device) for name, order in permutations.items()}
-        models = {len(weights), *map(len, moved.values())}
-        if len(models) == 1 and not weights.requires_grad and can_compile(weights):
-            return self._permute_compiled(weights, moved)
         return weights.gather(1, self.source_index(moved).expand(len(weights), -1))
-
-    def _permute_compiled(self, weights: Tensor, permutations: Mapping[str, Tensor]) -> Tensor:
-        from rnnzoo.vector_kernels.renumbering import renumber
-
-        (models, parameters), largest = weights.shape, max(order.shape[1] for order in permutations.values())
-        orders = np.zeros((len(permutations), models, largest), dtype=np.int64)
-        for place, (name, order) in zip(orders, permutations.items(), strict=True):
-            size = self.group(name).size
-            if order.shape[1] != size or order.min() < 0 or order.max() >= size:
-                raise UsageError(f"An order of the group {name} has each of the numbers 0 to {size - 1} once.")
-            place[:, :size] = order.numpy()
-        result = torch.empty_like(weights, memory_format=torch.contiguous_format)
-        flat = (weights.contiguous().numpy().reshape(-1), result.numpy().reshape(-1))
-        renumber(_table_of(self, tuple(permutations)), models, parameters, largest, orders.reshape(-1), *flat)
-        return result
-
-
-@lru_cache
-def _table_of(symmetry: Symmetry, ordered: tuple[str, ...]) -> NDArray[np.int64]:
-    """What `rnnzoo.vector_kernels.renumbering` is told, if these groups have an order each."""
-    rows = []
-    for parameter, tensor in zip(symmetry.network.parameters(), symmetry.tensors, strict=True):
-        sizes = [symmetry.group(axis).size for axis in tensor.axes]
-        orders = [ordered.index(axis) if axis in ordered else -1 for axis in tensor.axes]
-        # A vector has one sender.
-        rows.append([parameter.offset, tensor.channels, *(sizes + [1])[:2], *(orders + [-1])[:2]])
-    return np.array(rows, dtype=np.int64)
 
 
 @lru_cache

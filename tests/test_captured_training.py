@@ -66,7 +66,7 @@ def some_data(rows: int = 8, kind: str = "formal-languages") -> EmulationData:
 @pytest.fixture
 def _without_compiled_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     """As it is on every device but the CPU."""
-    for module in ("fused_networks", "products", "symmetry", "encoders.fused_edges", "encoders.fused_interrogation"):
+    for module in ("fused_networks", "encoders.fused_layers", "encoders.fused_interrogation"):
         monkeypatch.setattr(f"rnnzoo.{module}.can_compile", lambda *_: False)
 
 

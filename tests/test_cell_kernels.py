@@ -44,7 +44,7 @@ def test_a_kernel_compiles_for_sm_90(name: str, tensors: int) -> None:
     arguments, constants = launch_arguments(given)
     assert len(arguments) + len(constants) == len(kernel.arg_names)
     signature = {
-        argument: "*fp32" if isinstance(value, torch.Tensor) else "i32"
+        argument: ("*fp32", "i32", "i32") if isinstance(value, tuple) else "i32"
         for argument, value in zip(kernel.arg_names, arguments, strict=False)
     }
     signature |= dict.fromkeys(constants, "constexpr")

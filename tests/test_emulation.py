@@ -14,8 +14,9 @@ from rnnzoo.divergences import DIVERGENCES
 from rnnzoo.emulation import EmulationTraining, evaluate
 from rnnzoo.emulation_checkpoints import load_checkpoint, save_checkpoint
 from rnnzoo.emulation_config import PROFILES, EmulationConfig
-from rnnzoo.emulation_data import EmulationData, load_data, truth_features
+from rnnzoo.emulation_data import EmulationData, load_data
 from rnnzoo.emulator import Emulator
+from rnnzoo.encoders.truth import truth_features
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.kinds.digits import network_inputs
 from rnnzoo.network import Network

@@ -14,7 +14,7 @@ from rnnzoo.encoders.connections import Passed
 from rnnzoo.encoders.dwsnet import DWSNetEncoder, EquivariantLayer
 from rnnzoo.encoders.edge_jobs import PART
 from rnnzoo.encoders.edges import stack_tensors
-from rnnzoo.encoders.fused_layers import fused_layers
+from rnnzoo.encoders.fused_layers import can_fuse_layers, fused_layers
 from rnnzoo.encoders.protocol import Context, InputSpace, Rows
 from rnnzoo.network import Network
 
@@ -135,3 +135,19 @@ def test_the_compiled_layers_do_not_depend_on_threads() -> None:
     found = with_one_and_three_threads(lambda: results(encoder, weights))
     exact = results(encoder.double(), weights.double())
     assert max(max(map(relative_error, values, exact)) for values in found) < TOLERANCE
+
+
+def test_what_cannot_be_compiled_is_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Network(3, 4, 1, 3)
+    weights = random_weights(network, 2)
+
+    def fits(channels: int, weights: Tensor, dtype: torch.dtype = torch.float32) -> bool:
+        encoder = encoder_of(network, channels, 2).to(dtype)
+        return can_fuse_layers([layer.learned() for layer in encoder.layers], entering(encoder, weights.to(dtype)))
+
+    assert fits(16, weights)
+    assert not fits(12, weights)
+    assert not fits(16, weights, torch.float64)
+    assert not fits(16, weights.requires_grad_())
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert not fits(16, weights.detach())

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rnnzoo.encoders import Context, InputSpace, Rows
 from rnnzoo.encoders.fused_interrogation import can_interrogate
-from rnnzoo.encoders.probing import InteractiveProbingEncoder, NonInteractiveProbingEncoder, ProbingEncoder
+from rnnzoo.encoders.probing import InteractiveProbingEncoder
 from rnnzoo.network import Network
 from rnnzoo.symmetry import symmetry_of
 
@@ -20,25 +20,15 @@ from rnnzoo.symmetry import symmetry_of
 def random_encoder(
     network: Network, kind: str = "tokens", probes: int = 2, core_size: int = 32, core_layers: int = 2, steps: int = 4
 ) -> InteractiveProbingEncoder:
-    return random_encoders(network, kind, probes, core_size, core_layers, steps)[0]
-
-
-def random_encoders(
-    network: Network, kind: str, probes: int, core_size: int, core_layers: int, steps: int
-) -> tuple[InteractiveProbingEncoder, NonInteractiveProbingEncoder]:
-    """Both kinds with the same free inputs, core and head."""
     context = Context(network, InputSpace(kind, network.input_size, -0.4, 2.8), probe_length=steps)
-    settings = {"core_layers": core_layers, "hidden_size": 16}
-    interactive = InteractiveProbingEncoder(context, probes, core_size, **settings)
-    other = NonInteractiveProbingEncoder(context, probes, core_size=core_size, **settings)
+    encoder = InteractiveProbingEncoder(context, probes, core_size, core_layers=core_layers, hidden_size=16)
     with torch.no_grad():
-        interactive.free_inputs.normal_()
-        interactive.asker.weight.normal_(0, 0.3)
-    other.load_state_dict({key: value for key, value in interactive.state_dict().items() if "asker" not in key})
-    return interactive, other
+        encoder.free_inputs.normal_()
+        encoder.asker.weight.normal_(0, 0.3)
+    return encoder
 
 
-def gradients(encoder: ProbingEncoder, z: Tensor) -> tuple[Tensor, ...]:
+def gradients(encoder: InteractiveProbingEncoder, z: Tensor) -> tuple[Tensor, ...]:
     direction = torch.sin(torch.arange(z.numel(), dtype=z.dtype)).view_as(z)
     return torch.autograd.grad((z * direction).sum(), tuple(encoder.parameters()), materialize_grads=True)
 
@@ -57,23 +47,20 @@ def test_compiled_probing_is_the_stepwise_one(
     kind: str, network: Network, probes: int, core_size: int, core_layers: int, steps: int, models: int
 ) -> None:
     weights = 0.3 * torch.randn(models, network.parameter_count)
-    encoder: ProbingEncoder
-    for encoder in random_encoders(network, kind, probes, core_size, core_layers, steps):
-        rows = Rows(network, weights)
-        assert can_interrogate(rows.prober, encoder.core)
-        z = encoder(rows)
-        assert rows.prober.queries == probes * steps
-        sent, found = encoder.probing_inputs(rows), gradients(encoder, z)
-        exact_rows, encoder = Rows(network, weights.double()), encoder.double()
-        assert not can_interrogate(exact_rows.prober, encoder.core)
-        exact = encoder(exact_rows)
-        assert torch.allclose(z.double(), exact, atol=1e-5)
-        asked = models if isinstance(encoder, InteractiveProbingEncoder) else 1
-        assert sent.shape == (asked, probes, steps, network.input_size)
-        assert torch.allclose(sent.double(), encoder.probing_inputs(exact_rows), atol=1e-5)
-        for mine, expected in zip(found, gradients(encoder, exact), strict=True):
-            error = torch.linalg.vector_norm(mine.double() - expected)
-            assert error <= 1e-5 * torch.linalg.vector_norm(expected) + 1e-9
+    encoder, rows = random_encoder(network, kind, probes, core_size, core_layers, steps), Rows(network, weights)
+    assert can_interrogate(rows.prober, encoder.core)
+    z = encoder(rows)
+    assert rows.prober.queries == probes * steps
+    sent, found = encoder.probing_inputs(rows), gradients(encoder, z)
+    exact_rows, encoder = Rows(network, weights.double()), encoder.double()
+    assert not can_interrogate(exact_rows.prober, encoder.core)
+    exact = encoder(exact_rows)
+    assert torch.allclose(z.double(), exact, atol=1e-5)
+    assert sent.shape == (models, probes, steps, network.input_size)
+    assert torch.allclose(sent.double(), encoder.probing_inputs(exact_rows), atol=1e-5)
+    for mine, expected in zip(found, gradients(encoder, exact), strict=True):
+        error = torch.linalg.vector_norm(mine.double() - expected)
+        assert error <= 1e-5 * torch.linalg.vector_norm(expected) + 1e-9
 
 
 def test_any_number_of_threads_gives_the_stepwise_answers_and_gradients() -> None:
@@ -96,10 +83,9 @@ def test_any_number_of_threads_gives_the_stepwise_answers_and_gradients() -> Non
             assert error <= 1e-4 * torch.linalg.vector_norm(expected) + 1e-9
 
 
-@pytest.mark.parametrize("make", [InteractiveProbingEncoder, NonInteractiveProbingEncoder])
-def test_compiled_probing_does_not_see_the_order_of_hidden_units(make: type[ProbingEncoder]) -> None:
+def test_compiled_probing_does_not_see_the_order_of_hidden_units() -> None:
     network = Network(6, 32, 2, 6)
-    encoder = make(Context(network, InputSpace("tokens", 6), probe_length=7))
+    encoder = InteractiveProbingEncoder(Context(network, InputSpace("tokens", 6), probe_length=7))
     weights = 0.4 * torch.randn(4, network.parameter_count)
     symmetry = symmetry_of(network)
     renumbered = symmetry.permute(weights, symmetry.random_permutations(4, np.random.default_rng(1)))

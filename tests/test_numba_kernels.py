@@ -16,7 +16,7 @@ from rnnzoo.generation.engines.numba_kernels.optimizer import adamw_update
 from rnnzoo.generation.engines.numba_kernels.random_words import random_block
 from rnnzoo.generation.randomness import Purpose, random_words
 from rnnzoo.network import Network
-from rnnzoo.vector_kernels import activations
+from rnnzoo.vector_kernels import activations, gemm
 from rnnzoo.vector_kernels.gemm import multiply_accumulate
 from rnnzoo.vector_kernels.vectors import LANES, address, load, store
 
@@ -173,3 +173,11 @@ def test_optimizer_follows_torch_adamw():
         optimizer.step()
         adamw_update(weights, first, second, gradient, step, rate, 0.1, 0.9, 0.999, 1e-8)
         np.testing.assert_allclose(weights, parameter.detach().numpy(), rtol=2e-6, atol=1e-7)
+
+
+def test_functions_that_a_factory_makes_have_names_of_their_own() -> None:
+    """Or kernels that were compiled by different processes would take one for the other where both are loaded."""
+    panels = [one for name, one in vars(gemm).items() if "panel_of" in name or "wide_panel" in name]
+    names = [panel.py_func.__qualname__ for panel in panels if panel is not None]
+    assert len(names) >= 2
+    assert len(set(names)) == len(names)

@@ -10,7 +10,6 @@ from torch.autograd import gradcheck
 from rnnzoo.emulator import Emulator
 from rnnzoo.encoders.edges import update_edges
 from rnnzoo.encoders.layers import ResidualCore
-from rnnzoo.encoders.transformer import feed_forward
 from rnnzoo.network import Network
 from rnnzoo.recurrence import (
     WeightGradients,
@@ -100,13 +99,6 @@ def test_gradients_of_edges() -> None:
         assert gradcheck(lambda *x, kept=outputs: update_edges(*x)[kept], inputs)
     square = (numbers(2, 3, 3, 2), numbers(2, 5), numbers(2, 3, 5), numbers(2, 3, 5))
     assert gradcheck(lambda *x: update_edges(*x, square=True), square)
-
-
-def test_gradients_of_a_feed_forward_part() -> None:
-    inputs = (numbers(2, 3, 4), numbers(5, 4), numbers(5), numbers(6, 5), numbers(6))
-    assert gradcheck(feed_forward, inputs)
-    hidden = nn.functional.linear(*inputs[:3]).relu()
-    assert torch.allclose(feed_forward(*inputs), nn.functional.linear(hidden, *inputs[3:]))
 
 
 def test_a_core_gives_the_same_stepped_and_whole() -> None:

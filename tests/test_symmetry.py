@@ -8,9 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnzoo.compilation import can_compile
 from rnnzoo.encoders import Context, InputSpace, Rows, build_encoder, encode
-from rnnzoo.errors import UsageError
 from rnnzoo.lstm import permute_hidden_units, run
 from rnnzoo.network import Network
 from rnnzoo.symmetry import symmetry_of
@@ -55,21 +53,6 @@ def test_each_model_is_renumbered_in_its_own_way() -> None:
     for model in range(5):
         alone = permute_hidden_units(network, weights[model].numpy(), [o[model].numpy() for o in orders.values()])
         assert np.array_equal(together[model].numpy(), alone)
-
-
-@settings(max_examples=25, deadline=None)
-@given(networks, st.integers(1, 4), st.sets(st.integers(0, 2)))
-def test_the_compiled_renumbering_is_the_plain_one(network: Network, models: int, left_out: set[int]) -> None:
-    symmetry = symmetry_of(network)
-    weights = random_weights(network, models)
-    orders = symmetry.random_permutations(models, np.random.default_rng(models))
-    for layer in left_out & set(range(network.layers - 1)):
-        del orders[f"hidden_l{layer}"]
-    assert can_compile(weights.float())
-    assert not can_compile(weights)
-    assert torch.equal(symmetry.permute(weights.float(), orders), symmetry.permute(weights, orders).float())
-    with pytest.raises(UsageError, match="hidden_l"):
-        symmetry.permute(weights.float(), {name: order + 1 for name, order in orders.items()})
 
 
 def test_the_split_shows_gates_and_groups() -> None:

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.core.extending import intrinsic
 
 from rnnzoo.vector_kernels.gemm import MOST_ROWS, emit_multiply_add
+from rnnzoo.vector_kernels.naming import named
 from rnnzoo.vector_kernels.pointers import emit_stream
 from rnnzoo.vector_kernels.vectors import FLOAT, LANES, VECTOR
 
@@ -119,7 +120,7 @@ def over_blocks(emit: Callable[..., None]) -> Callable[..., None]:
     if LANES < 16:
         pairs = panels[2]
 
-        @njit
+        @named(emit.__name__)
         def over_pairs(rows, columns, arguments):
             for column in range(0, columns, 2 * LANES):
                 pairs(rows, _BYTES * column, arguments)
@@ -127,7 +128,7 @@ def over_blocks(emit: Callable[..., None]) -> Callable[..., None]:
         return over_pairs
     four, three, two, one = (panels[vectors] for vectors in (4, 3, 2, 1))
 
-    @njit
+    @named(emit.__name__)
     def over(rows, columns, arguments):
         column = 0
         while column < columns:
@@ -170,7 +171,7 @@ def _panel(emit: Callable[..., None], vectors: int) -> Callable[..., None]:
 
         return types.void(types.int64, types.int64, types.int64, arguments), generate
 
-    @njit
+    @named(f"{emit.__name__}_{vectors}")
     def panel(rows, column, arguments):
         blocks = (rows + most - 1) // most
         height, taller, row = rows // blocks, rows % blocks, 0

@@ -5,16 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from rnnzoo.edge_kernels.jobs import (
-    COLUMNS,
-    D_GIVEN,
-    FEATURES,
-    GIVEN,
-    MAP,
-    NEURONS,
-    START,
-    TERMS,
-)
 from rnnzoo.vector_kernels.gemm import multiply_accumulate
 from rnnzoo.vector_kernels.pointers import load_at, store_at
 from rnnzoo.vector_kernels.vectors import LANES, splat
@@ -27,11 +17,11 @@ def map_neurons(maps, model):
     """Terms of a network: a linear map of what is given, added to what they start from."""
     for index in range(len(maps)):
         told = maps[index]
-        neurons, features, columns = told[NEURONS], told[FEATURES], told[COLUMNS]
-        terms = told[TERMS] + _BYTES * model * neurons * columns
-        _begin(told[START], terms, neurons * columns)
-        given = told[GIVEN] + _BYTES * model * neurons * features
-        multiply_accumulate(neurons, columns, features, terms, columns, given, features, 1, told[MAP], columns, True)
+        neurons, features, columns = told.neurons, told.features, told.columns
+        terms = told.terms + _BYTES * model * neurons * columns
+        _begin(told.start, terms, neurons * columns)
+        given = told.given + _BYTES * model * neurons * features
+        multiply_accumulate(neurons, columns, features, terms, columns, given, features, 1, told.map, columns, True)
 
 
 @njit
@@ -39,12 +29,12 @@ def map_neurons_back(maps, model):
     """Gradient of what was given, from that of the terms, where it is asked for."""
     for index in range(len(maps)):
         told = maps[index]
-        neurons, features, columns = told[NEURONS], told[FEATURES], told[COLUMNS]
-        if told[D_GIVEN]:
-            terms = told[TERMS] + _BYTES * model * neurons * columns
-            d_given = told[D_GIVEN] + _BYTES * model * neurons * features
+        neurons, features, columns = told.neurons, told.features, told.columns
+        if told.d_given:
+            terms = told.terms + _BYTES * model * neurons * columns
+            d_given = told.d_given + _BYTES * model * neurons * features
             multiply_accumulate(
-                neurons, features, columns, d_given, features, terms, columns, 1, told[MAP], features, False
+                neurons, features, columns, d_given, features, terms, columns, 1, told.map, features, False
             )
 
 

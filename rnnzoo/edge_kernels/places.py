@@ -13,9 +13,9 @@ _ZERO = np.float32(0.0)
 
 
 @njit
-def part_of(job, field, model, size):
+def part_of(array, model, size):
     """Address of a network's part of an array with `size` numbers per network, 0 if there is no array."""
-    return job[field] + _BYTES * model * size if job[field] else 0
+    return array + _BYTES * model * size if array else 0
 
 
 @njit

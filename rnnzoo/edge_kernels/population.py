@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from numba import njit
 
-from rnnzoo.edge_kernels.jobs import SENDERS
 from rnnzoo.edge_kernels.neurons import map_neurons, map_neurons_back
 from rnnzoo.edge_kernels.sources import SOURCES
 from rnnzoo.edge_kernels.stack_retrace import retrace_matrix, retrace_vector
@@ -22,8 +21,8 @@ def _compile(sources: str) -> tuple[Callable, Callable]:
         """All layers of networks `first` to `last`.
 
         Args:
-            jobs: int64 [layers, stacks, FIELDS], see `jobs`.
-            maps: int64 [layers, maps, MAP_FIELDS], likewise; what comes before the edges of a layer.
+            jobs: `jobs.STACK_JOB` [layers, stacks].
+            maps: `jobs.MAP_JOB` [layers, maps]; what comes before the edges of a layer.
             columns: channels of the new edges, a multiple of 16.
             first, last: which networks.
             part: the number of this part of the networks.
@@ -36,7 +35,7 @@ def _compile(sources: str) -> tuple[Callable, Callable]:
             for layer in range(len(jobs)):
                 map_neurons(maps[layer], model)
                 for index in range(jobs.shape[1]):
-                    if jobs[layer, index, SENDERS]:
+                    if jobs[layer, index].senders:
                         update_matrix(jobs[layer, index], columns, model, room)
                     else:
                         update_vector(jobs[layer, index], columns, model)
@@ -49,7 +48,7 @@ def _compile(sources: str) -> tuple[Callable, Callable]:
         for model in range(first, last):
             for layer in range(len(jobs) - 1, -1, -1):
                 for index in range(jobs.shape[1]):
-                    if jobs[layer, index, SENDERS]:
+                    if jobs[layer, index].senders:
                         retrace_matrix(jobs[layer, index], columns, model, part, model > first, room)
                     else:
                         retrace_vector(jobs[layer, index], columns, model)

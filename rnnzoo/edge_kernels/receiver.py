@@ -142,7 +142,7 @@ class OldEdges(NamedTuple):
         flow, columns: gradient before the ReLU [senders, D], and D, a number.
         weight: transposed, [D, channels].
         length: of as many numbers as there are channels.
-        kept, near: get the gradient of the old edges [senders, channels], past the caches and as usual.
+        near: gets the gradient of the old edges [senders, channels].
 
     """
 
@@ -150,7 +150,6 @@ class OldEdges(NamedTuple):
     columns: int
     weight: int
     length: int
-    kept: int
     near: int
 
 
@@ -158,7 +157,8 @@ def _emit_flow_to_edges(block: Block, *numbers: ir.Value) -> None:
     told = OldEdges(*numbers)  # type: ignore[arg-type]
     zeros = [block.zero for _ in block.places]
     values = block.product(zeros, told.flow, told.columns, told.weight, told.length)
-    block.leave(values, told.length, told.kept, told.near)
+    for place, value in zip(block.places, values, strict=True):
+        block.store(block.at(told.near, told.length, place), value)
 
 
 new_edges = over_blocks(_emit_new_edges)

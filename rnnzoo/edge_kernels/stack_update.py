@@ -8,32 +8,6 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from rnnzoo.edge_kernels.jobs import (
-    BY_RECEIVER,
-    BY_RECEIVER_ROW,
-    BY_SENDER,
-    BY_SENDER_ROW,
-    CHANNELS,
-    DIAGONAL,
-    DIAGONAL_MEAN,
-    DIAGONAL_ROW,
-    EDGES,
-    EDGES_NEAR,
-    MEAN,
-    MEAN_ROW,
-    POSITIVE,
-    RECEIVER,
-    RECEIVER_ROW,
-    RECEIVERS,
-    SENDER,
-    SENDER_ROW,
-    SENDERS,
-    SHARED,
-    SHARED_ROW,
-    UPDATED,
-    UPDATED_NEAR,
-    WEIGHT,
-)
 from rnnzoo.edge_kernels.places import add_to, clear, part_of, signs_at
 from rnnzoo.edge_kernels.receiver import NewEdges, new_edges
 from rnnzoo.vector_kernels.pointers import keep_positive, load_at, store_at
@@ -46,18 +20,18 @@ _ZERO = np.float32(0.0)
 @njit
 def update_vector(job, columns, model):
     """ReLU of a vector's terms, `columns` numbers per neuron, and its mean."""
-    neurons = job[RECEIVERS]
-    terms = part_of(job, RECEIVER, model, neurons * job[RECEIVER_ROW])
-    shared = part_of(job, SHARED, model, job[SHARED_ROW])
-    pool = part_of(job, BY_RECEIVER, model, neurons * job[BY_RECEIVER_ROW])
-    mean = part_of(job, MEAN, model, job[MEAN_ROW])
-    signs = job[POSITIVE] + signs_at(model * neurons * columns)
+    neurons = job.receivers
+    terms = part_of(job.receiver, model, neurons * job.receiver_row)
+    shared = part_of(job.shared, model, job.shared_row)
+    pool = part_of(job.by_receiver, model, neurons * job.by_receiver_row)
+    mean = part_of(job.mean, model, job.mean_row)
+    signs = job.positive + signs_at(model * neurons * columns)
     for column in range(0, columns, LANES):
         total = splat(_ZERO)
         for row in range(neurons):
-            value = load_at(terms + _BYTES * (row * job[RECEIVER_ROW] + column)) + load_at(shared + _BYTES * column)
+            value = load_at(terms + _BYTES * (row * job.receiver_row + column)) + load_at(shared + _BYTES * column)
             value = keep_positive(signs + signs_at(row * columns + column), value)
-            store_at(pool + _BYTES * (row * job[BY_RECEIVER_ROW] + column), value)
+            store_at(pool + _BYTES * (row * job.by_receiver_row + column), value)
             total = total + value
         store_at(mean + _BYTES * column, total * splat(np.float32(1.0 / neurons)))
 
@@ -71,23 +45,23 @@ def update_matrix(job, columns, model, scratch):
         scratch: address of room for two rows of D numbers.
 
     """
-    receivers, senders, channels = job[RECEIVERS], job[SENDERS], job[CHANNELS]
+    receivers, senders, channels = job.receivers, job.senders, job.channels
     before, after = senders * channels, senders * columns
-    edges = job[EDGES_NEAR] if job[EDGES_NEAR] else part_of(job, EDGES, model, receivers * before)
-    kept = part_of(job, UPDATED, model, receivers * after)
-    near = job[UPDATED_NEAR]
-    signs = job[POSITIVE] + signs_at(model * receivers * after)
-    receiver = part_of(job, RECEIVER, model, receivers * job[RECEIVER_ROW])
-    sender = part_of(job, SENDER, model, senders * job[SENDER_ROW])
-    shared = part_of(job, SHARED, model, job[SHARED_ROW])
-    by_receiver = part_of(job, BY_RECEIVER, model, receivers * job[BY_RECEIVER_ROW])
-    by_sender = part_of(job, BY_SENDER, model, senders * job[BY_SENDER_ROW])
-    diagonal = part_of(job, DIAGONAL, model, receivers * job[DIAGONAL_ROW])
-    mean = part_of(job, MEAN, model, job[MEAN_ROW])
-    diagonal_mean = part_of(job, DIAGONAL_MEAN, model, job[MEAN_ROW])
+    edges = job.edges_near if job.edges_near else part_of(job.edges, model, receivers * before)
+    kept = part_of(job.updated, model, receivers * after)
+    near = job.updated_near
+    signs = job.positive + signs_at(model * receivers * after)
+    receiver = part_of(job.receiver, model, receivers * job.receiver_row)
+    sender = part_of(job.sender, model, senders * job.sender_row)
+    shared = part_of(job.shared, model, job.shared_row)
+    by_receiver = part_of(job.by_receiver, model, receivers * job.by_receiver_row)
+    by_sender = part_of(job.by_sender, model, senders * job.by_sender_row)
+    diagonal = part_of(job.diagonal, model, receivers * job.diagonal_row)
+    mean = part_of(job.mean, model, job.mean_row)
+    diagonal_mean = part_of(job.diagonal_mean, model, job.mean_row)
     term, total = scratch, scratch + _BYTES * columns
     share, share_of_all = splat(np.float32(1.0 / senders)), splat(np.float32(1.0 / receivers))
-    clear(by_sender, job[BY_SENDER_ROW], senders, columns)
+    clear(by_sender, job.by_sender_row, senders, columns)
     clear(mean, columns, 1, columns)
     if diagonal:
         clear(diagonal_mean, columns, 1, columns)
@@ -97,8 +71,8 @@ def update_matrix(job, columns, model, scratch):
             store_at(term + _BYTES * column, both)
             store_at(total + _BYTES * column, splat(_ZERO))
         told = NewEdges(
-            edges, channels, job[WEIGHT], _BYTES * columns, term, sender, _BYTES * job[SENDER_ROW], signs,
-            kept, near, by_sender, _BYTES * job[BY_SENDER_ROW], total, diagonal, row if diagonal else -1,
+            edges, channels, job.weight, _BYTES * columns, term, sender, _BYTES * job.sender_row, signs,
+            kept, near, by_sender, _BYTES * job.by_sender_row, total, diagonal, row if diagonal else -1,
         )  # fmt: skip
         new_edges(senders, columns, told)
         for column in range(0, columns, LANES):
@@ -111,10 +85,10 @@ def update_matrix(job, columns, model, scratch):
         kept += _BYTES * after if kept else 0
         near += _BYTES * after if near else 0
         signs += signs_at(after)
-        receiver += _BYTES * job[RECEIVER_ROW]
-        by_receiver += _BYTES * job[BY_RECEIVER_ROW]
-        diagonal += _BYTES * job[DIAGONAL_ROW] if diagonal else 0
+        receiver += _BYTES * job.receiver_row
+        by_receiver += _BYTES * job.by_receiver_row
+        diagonal += _BYTES * job.diagonal_row if diagonal else 0
     for source in range(senders):
         for column in range(0, columns, LANES):
-            pool = by_sender + _BYTES * (source * job[BY_SENDER_ROW] + column)
+            pool = by_sender + _BYTES * (source * job.by_sender_row + column)
             store_at(pool, load_at(pool) * share_of_all)

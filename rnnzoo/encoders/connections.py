@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from rnnzoo.encoders.edges import pool_edges, update_edges
-from rnnzoo.encoders.fused_edges import can_fuse, fused_update
 from rnnzoo.symmetry import Axes
 
 
@@ -62,7 +61,6 @@ class Connections:
         weights: Mapping[Axes, Tensor],
         terms: Mapping[str, Tensor],
         shared: Tensor | None = None,
-        keep: bool = True,
     ) -> Passed:
         """ReLU of a linear map of every edge plus terms of its two neurons, and its pools; of a vector, of its terms.
 
@@ -71,10 +69,7 @@ class Connections:
             weights: of each matrix [C, D].
             terms: of each group [M, N, uses * D], where `self.terms` says.
             shared: terms of all edges of a stack [M, stacks * D].
-            keep: whether the new edges are wanted, not the pools alone.
         """
-        if can_fuse([edges[axes] for axes in self.matrices], [weights[axes] for axes in self.matrices]):
-            return Passed(*fused_update(self, edges, weights, terms, shared, keep))
         split = self.split_terms(terms, shared)
         updated: dict[Axes, Tensor] = {}
         pools: dict[Axes, tuple[Tensor, ...]] = {}

@@ -13,7 +13,6 @@ from rnnzoo.encoders.edges import NodeEmbedding, key_of, stack_channels, stack_t
 from rnnzoo.encoders.fused_layers import LayerWeights, can_fuse_layers, fused_layers
 from rnnzoo.encoders.layers import mlp
 from rnnzoo.encoders.protocol import Context, Encoder, Rows
-from rnnzoo.products import linear
 from rnnzoo.symmetry import Axes, Symmetry, symmetry_of
 
 
@@ -47,8 +46,8 @@ class DWSNetEncoder(Encoder):
         learned = [layer.learned() for layer in self.layers]
         if can_fuse_layers(learned, passed):
             return self.mlp(self.last.pooled(fused_layers(self.last.connections, learned, passed)))
-        for number, layer in enumerate(self.layers, start=1):
-            passed = layer(passed, keep=number < len(self.layers))
+        for layer in self.layers:
+            passed = layer(passed)
         return self.mlp(self.last.pooled(passed.means))
 
 
@@ -79,11 +78,11 @@ class EquivariantLayer(nn.Module):
         self.network = nn.Linear(features, channels_out * len(connections.stacks))
         self.embedding = NodeEmbedding(symmetry, max(columns.values()))
 
-    def forward(self, passed: Passed, keep: bool = True) -> Passed:
-        """The layer and a ReLU; the new edges are left out unless they are to be kept."""
+    def forward(self, passed: Passed) -> Passed:
+        """The layer and a ReLU."""
         weights = {axes: self.own[key_of(axes)] for axes in self.connections.matrices}
         terms = self._terms(passed.pools, self.embedding())
-        return self.connections.update(passed.edges, weights, terms, self.network(passed.means), keep)
+        return self.connections.update(passed.edges, weights, terms, self.network(passed.means))
 
     def learned(self) -> LayerWeights:
         """All that it has learned."""
@@ -93,9 +92,7 @@ class EquivariantLayer(nn.Module):
 
     def _terms(self, summaries: dict[str, Tensor], embeddings: dict[str, Tensor]) -> dict[str, Tensor]:
         """The terms of every group, from summaries of its neurons and the embeddings of those that have one."""
-        terms = {
-            group: linear(summary, self.neuron[group].get_parameter("weight")) for group, summary in summaries.items()
-        }
+        terms = {group: self.neuron[group](summary) for group, summary in summaries.items()}
         return {g: t + embeddings[g][..., : t.shape[-1]] if g in embeddings else t for g, t in terms.items()}
 
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rnnzoo.edge_kernels.jobs import MAP_JOB, STACK_JOB, MapJob
+from rnnzoo.encoders.connections import Connections
 from rnnzoo.symmetry import Axes
 from rnnzoo.threads import in_parts
-
-if TYPE_CHECKING:
-    from rnnzoo.encoders.connections import Connections
 
 LINE = 16
 """Numbers in a cache line."""
@@ -39,18 +37,16 @@ class LayerJobs:
     def __init__(
         self, connections: Connections, sizes: Mapping[str, int], models: int, channels: Sequence[int], columns: int
     ) -> None:
-        from rnnzoo.edge_kernels import jobs
-
-        self.fields, self.connections, self.sizes, self.models, self.columns = jobs, connections, sizes, models, columns
-        self.table = [[0] * jobs.FIELDS for _ in connections.stacks]
+        self.connections, self.sizes, self.models, self.columns = connections, sizes, models, columns
+        self.table = np.zeros(len(connections.stacks), STACK_JOB)
         self.rows = {axes: row for row, axes in enumerate(connections.stacks)}
         self.held: list[Tensor] = []
-        self.maps: list[list[int]] = []
+        self.maps: list[MapJob] = []
         for axes, row in self.rows.items():
-            for field, group in zip((jobs.RECEIVERS, jobs.SENDERS), axes, strict=False):
+            for field, group in zip(("receivers", "senders"), axes, strict=False):
                 self.table[row][field] = sizes[group]
         for axes, count in zip(connections.matrices, channels, strict=True):
-            self.table[self.rows[axes]][jobs.CHANNELS] = count
+            self.table[self.rows[axes]]["channels"] = count
 
     def new_shared(self) -> Tensor:
         """Zeros [M, stacks * columns]."""
@@ -76,12 +72,12 @@ class LayerJobs:
     def _per_neuron(self, users: Mapping[str, list[tuple[Axes, int]]]) -> list[Tensor]:
         return [torch.empty(self.models, self.sizes[g], len(uses) * self.columns) for g, uses in users.items()]
 
-    def of_stacks(self, field: int, tensors: Sequence[Tensor]) -> None:
+    def of_stacks(self, field: str, tensors: Sequence[Tensor]) -> None:
         """One tensor per stack."""
         for row, tensor in enumerate(tensors):
             self._set(row, field, tensor)
 
-    def of_matrices(self, field: int, tensors: Sequence[Tensor | None]) -> None:
+    def of_matrices(self, field: str, tensors: Sequence[Tensor | None]) -> None:
         """One tensor per matrix, or none of it."""
         for axes, tensor in zip(self.connections.matrices, tensors, strict=False):
             if tensor is not None:
@@ -89,41 +85,34 @@ class LayerJobs:
 
     def of_terms(self, terms: Sequence[Tensor], shared: Tensor) -> None:
         """Terms of every group, and those that all edges of a stack share."""
-        jobs = self.fields
-        places = (jobs.RECEIVER, jobs.RECEIVER_ROW), (jobs.SENDER, jobs.SENDER_ROW)
+        places = ("receiver", "receiver_row"), ("sender", "sender_row")
         self._in_columns(self.connections.terms, terms, places)
-        self._in_stacks(jobs.SHARED, jobs.SHARED_ROW, shared)
+        self._in_stacks("shared", "shared_row", shared)
 
     def of_source(
         self, edges: Sequence[Tensor], weights: Sequence[Tensor], terms: Sequence[Tensor], shared: Tensor
     ) -> None:
         """What the layer before made its new edges from, which are the edges of this one."""
-        jobs = self.fields
         for axes, edge, weight in zip(self.connections.matrices, edges, weights, strict=True):
             row = self.rows[axes]
-            self._set(row, jobs.SOURCE, edge)
-            self._set(row, jobs.SOURCE_WEIGHT, weight)
-            self.table[row][jobs.SOURCE_CHANNELS] = edge.shape[-1]
-        places = (jobs.SOURCE_RECEIVER, jobs.SOURCE_RECEIVER_ROW), (jobs.SOURCE_SENDER, jobs.SOURCE_SENDER_ROW)
+            self._set(row, "source", edge)
+            self._set(row, "source_weight", weight)
+            self.table[row]["source_channels"] = edge.shape[-1]
+        places = ("source_receiver", "source_receiver_row"), ("source_sender", "source_sender_row")
         self._in_columns(self.connections.terms, terms, places)
-        self._in_stacks(jobs.SOURCE_SHARED, jobs.SOURCE_SHARED_ROW, shared)
+        self._in_stacks("source_shared", "source_shared_row", shared)
 
     def of_pools(self, pools: Sequence[Tensor | None]) -> None:
         """Pools of every group, where there are any."""
-        jobs = self.fields
-        places = (
-            (jobs.BY_RECEIVER, jobs.BY_RECEIVER_ROW),
-            (jobs.BY_SENDER, jobs.BY_SENDER_ROW),
-            (jobs.DIAGONAL, jobs.DIAGONAL_ROW),
-        )
+        places = ("by_receiver", "by_receiver_row"), ("by_sender", "by_sender_row"), ("diagonal", "diagonal_row")
         self._in_columns(self.connections.pools, pools, places)
 
     def of_means(self, means: Tensor) -> None:
         """The means [M, means * columns], back their gradient."""
-        places = {0: self.fields.MEAN, 2: self.fields.DIAGONAL_MEAN}
+        places = {0: "mean", 2: "diagonal_mean"}
         for block, (axes, which) in enumerate(self.connections.means):
             self._set(self.rows[axes], places[which], means, block)
-            self.table[self.rows[axes]][self.fields.MEAN_ROW] = means.shape[-1]
+            self.table[self.rows[axes]]["mean_row"] = means.shape[-1]
 
     def add_map(
         self,
@@ -143,22 +132,16 @@ class LayerJobs:
             given, d_given: what is mapped [M, neurons, features], back its gradient if it is wanted.
             start: what the terms start from [neurons, columns], zero if there is none.
         """
-        jobs, row = self.fields, [0] * self.fields.MAP_FIELDS
         columns = terms.shape[-1]
-        row[jobs.NEURONS], row[jobs.FEATURES], row[jobs.COLUMNS] = neurons, weight.numel() // columns, columns
-        fields = jobs.MAP, jobs.TERMS, jobs.GIVEN, jobs.D_GIVEN, jobs.START
-        tensors = weight, terms, given, d_given, start
-        for field, tensor in zip(fields, tensors, strict=True):
-            if tensor is not None:
-                row[field] = tensor.data_ptr()
-                self.held.append(tensor)
-        self.maps.append(row)
+        self.held += [tensor for tensor in (weight, terms, given, d_given, start) if tensor is not None]
+        addresses = (0 if tensor is None else tensor.data_ptr() for tensor in (given, d_given, weight, terms, start))
+        self.maps.append(MapJob(neurons, weight.numel() // columns, columns, *addresses))
 
     def _in_columns(
         self,
         users: Mapping[str, list[tuple[Axes, int]]],
         tensors: Sequence[Tensor | None],
-        places: Sequence[tuple[int, int]],
+        places: Sequence[tuple[str, str]],
     ) -> None:
         for uses, tensor in zip(users.values(), tensors, strict=True):
             if tensor is None:
@@ -168,12 +151,12 @@ class LayerJobs:
                 self._set(self.rows[axes], field, tensor, block)
                 self.table[self.rows[axes]][row_length] = tensor.shape[-1]
 
-    def _in_stacks(self, field: int, row_length: int, tensor: Tensor) -> None:
+    def _in_stacks(self, field: str, row_length: str, tensor: Tensor) -> None:
         for row in range(len(self.table)):
             self._set(row, field, tensor, row)
             self.table[row][row_length] = tensor.shape[-1]
 
-    def _set(self, row: int, field: int, tensor: Tensor, block: int = 0) -> None:
+    def _set(self, row: int, field: str, tensor: Tensor, block: int = 0) -> None:
         self.held.append(tensor)
         self.table[row][field] = tensor.data_ptr() + block * self.columns * tensor.element_size()
 
@@ -183,17 +166,14 @@ def run_layers(kernel: Callable[..., object], layers: Sequence[LayerJobs], forwa
 
     Edges on their way from one layer to the next lie in memory that each thread uses again for its next networks.
     """
-    jobs, first = layers[0].fields, layers[0]
-    table = np.array([layer.table for layer in layers], dtype=np.int64)
-    maps = np.zeros((len(layers), len(first.maps), jobs.MAP_FIELDS), dtype=np.int64)
-    if first.maps:
-        maps[:] = [layer.maps for layer in layers]
+    first, table = layers[0], np.stack([layer.table for layer in layers])
+    maps = np.array([layer.maps for layer in layers], MAP_JOB)
     models, columns = first.models, first.columns
-    receivers, senders = table[0, :, jobs.RECEIVERS], table[0, :, jobs.SENDERS]
+    receivers, senders = table["receivers"][0], table["senders"][0]
     work = len(layers) * models * columns * int(receivers @ senders)
 
     # Whoever is done leaves its memory, which is in the cache of a core by then, to the next part.
-    left: list[tuple[NDArray[np.int64], list[NDArray[np.float32]], NDArray[np.float32]]] = []
+    left: list[tuple[NDArray[np.void], list[NDArray[np.float32]], NDArray[np.float32]]] = []
 
     def do(start: int, end: int) -> None:
         if left:
@@ -212,21 +192,20 @@ def run_layers(kernel: Callable[..., object], layers: Sequence[LayerJobs], forwa
         in_parts(parts, do)
 
 
-def _pass_on(table: NDArray[np.int64], columns: int, forward: bool) -> list[NDArray[np.float32]]:
+def _pass_on(table: NDArray[np.void], columns: int, forward: bool) -> list[NDArray[np.float32]]:
     """Let each layer find near what the one before, or back the one behind, leaves there; the memory for that."""
-    from rnnzoo.edge_kernels import jobs
     from rnnzoo.edge_kernels.blocks import WIDEST
 
     layers = len(table)
-    sizes = table[0, :, jobs.RECEIVERS] * table[0, :, jobs.SENDERS] * columns
+    sizes = table["receivers"][0] * table["senders"][0] * columns
     starts = np.concatenate([[0], sizes.cumsum()[:-1]]) * 4
     # New edges may take the place of the old ones if all columns of a block come at once; gradients always may.
     near = [_lines(int(sizes.sum())) for _ in range(1 if columns <= WIDEST or not forward else 2)]
-    written, read = (jobs.UPDATED_NEAR, jobs.EDGES_NEAR) if forward else (jobs.D_EDGES_NEAR, jobs.UPDATED_NEAR)
+    written, read = ("updated_near", "edges_near") if forward else ("d_edges_near", "updated_near")
     for step in range(layers - 1):
         layer, following = (step, step + 1) if forward else (layers - 1 - step, layers - 2 - step)
         addresses = np.where(sizes > 0, near[step % len(near)].ctypes.data + starts, 0)
-        table[layer, :, written] = table[following, :, read] = addresses
+        table[written][layer] = table[read][following] = addresses
     return near
 
 

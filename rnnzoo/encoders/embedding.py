@@ -1,52 +1,15 @@
-"""Embed whole zoos, and keep trained encoders on disk."""
+"""Trained encoders on disk."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from rnnzoo.atomic import atomic_path, write_json
-from rnnzoo.encoders.protocol import Encoder, Rows, encode
+from rnnzoo.encoders.protocol import Encoder
 from rnnzoo.encoders.registry import is_installed
 from rnnzoo.encoders.saved import CONFIG_NAME, FORMAT, WEIGHTS_NAME, read_saved_encoder
 from rnnzoo.errors import UsageError
 from rnnzoo.manifest import canonical_sha256, file_sha256
-
-if TYPE_CHECKING:
-    from rnnzoo.zoo import Zoo
-
-
-def embed_zoo(encoder: Encoder, zoo: Zoo, models_at_once: int = 256) -> NDArray[np.float32]:
-    """Embeddings of every row of a zoo; see `Encoder.embed`."""
-    from rnnzoo.emulation_data import truth_features
-
-    if zoo.network != encoder.context.network:
-        raise UsageError(
-            f"This encoder was built for {encoder.context.network.describe()}, but {zoo.folder} holds networks of "
-            f"{zoo.network.describe()}."
-        )
-    # An encoder without parameters, a fixed projection for example, computes where the weights are: here.
-    device = next((tensor.device for tensor in encoder.state_dict().values()), torch.device("cpu"))
-    embeddings = np.full((len(zoo), encoder.context.z_size), np.nan, dtype=np.float32)
-    was_training = encoder.training
-    encoder.eval()
-    for start in range(0, len(zoo), models_at_once):
-        part = zoo[start : start + models_at_once]
-        sound = np.flatnonzero(~part["diverged"])
-        if not len(sound):
-            continue
-        part = part[sound]
-        weights = torch.from_numpy(part["weights"]).to(device)
-        truth = truth_features(part).to(device) if encoder.needs_truth else None
-        with torch.no_grad():
-            rows = Rows(zoo.network, weights, encoder.prepare(weights), truth)
-            embeddings[start + sound] = encode(encoder, rows, encoder.context.z_size).cpu().numpy()
-    encoder.train(was_training)
-    return embeddings
 
 
 def save_encoder(encoder: Encoder, folder: str | Path) -> None:

@@ -17,7 +17,6 @@ from rnnzoo.encoders.layers import ResidualCore
 from rnnzoo.encoders.protocol import InputSpace
 from rnnzoo.fused_networks import LEAST_WORK, FusedNetworks, numbers
 from rnnzoo.prober import Prober
-from rnnzoo.products import sums_of_outer_products
 from rnnzoo.threads import in_parts
 
 _IMPOSSIBLE = -1e30
@@ -29,7 +28,7 @@ def can_interrogate(prober: Prober, core: ResidualCore) -> bool:
 
 
 def interrogate(
-    prober: Prober, space: InputSpace, free_inputs: Tensor, asker: nn.Linear | None, core: ResidualCore
+    prober: Prober, space: InputSpace, free_inputs: Tensor, asker: nn.Linear, core: ResidualCore
 ) -> tuple[Tensor, Tensor]:
     """Let a core ask networks step by step, each question shifted by what it makes of the answers so far.
 
@@ -39,7 +38,7 @@ def interrogate(
         prober: M networks for which `can_interrogate` holds.
         space: how free numbers become inputs.
         free_inputs: free numbers [probes, steps, input_size].
-        asker: from the core's output to shifts of the next free numbers; without one, all networks are asked the same.
+        asker: from the core's output to shifts of the next free numbers.
         core: reads the answers.
 
     Returns:
@@ -49,10 +48,7 @@ def interrogate(
     probes, steps, _ = free_inputs.shape
     prober.queries += probes * steps
     layers = [tensor for weights in core.layer_weights() for tensor in weights]
-    shifts = free_inputs.shape[0] * free_inputs.shape[2]
-    silent = free_inputs.new_zeros(shifts, core.hidden_size), free_inputs.new_zeros(shifts)
-    asks = silent if asker is None else (asker.weight, asker.bias)
-    parameters = free_inputs, *asks, core.enter.weight, core.enter.bias, *layers
+    parameters = free_inputs, asker.weight, asker.bias, core.enter.weight, core.enter.bias, *layers
     return _Interrogate.apply(prober.fused, space, *parameters)
 
 
@@ -112,8 +108,7 @@ class _Interrogate(torch.autograd.Function):
             retrace_interrogation(sizes, part.core, networks.flat, ctx.weights, part.kept, d_output, results)
 
         in_parts(ctx.bounds, retrace)
-        with_asker = ctx.needs_input_grad[3]
-        return None, None, *_gradients(sizes, list(parts.values()), list(gradients.values()), with_asker)
+        return None, None, *_gradients(sizes, list(parts.values()), list(gradients.values()))
 
 
 def _new_gradients(part: _Part) -> tuple[Tensor, Tensor, Tensor]:
@@ -206,44 +201,28 @@ def _joined_panels(tensors: Sequence[Tensor]) -> NDArray[np.float32]:
     return numbers(joined)
 
 
-def _gradients(
-    sizes: Any, parts: Sequence[_Part], of_parts: Sequence[tuple[Tensor, Tensor, Tensor]], with_asker: bool
-) -> list[Tensor | None]:
+def _gradients(sizes: Any, parts: Sequence[_Part], of_parts: Sequence[tuple[Tensor, Tensor, Tensor]]) -> list[Tensor]:
     """Gradients of all parameters, each from one product over the steps and networks of all parts."""
     d_free, d_entered, d_biases = zip(*of_parts, strict=True)
-    d_questions = [_narrowed(part, sizes.rows, sizes.inputs) for part in d_free]
-    answers = [_narrowed(part.answers, sizes.rows, sizes.outputs).flatten(2) for part in parts]
-    d_all_questions = _joined([part.transpose(0, 1) for part in d_questions])
-    d_inner = [part.flatten(0, 1) for part in d_entered]
-    sums = [list(zip(d_inner, [part.flatten(0, 1) for part in answers], strict=True))]
-    if with_asker:
-        d_asked = [part[1:].flatten(2).flatten(0, 1) for part in d_questions]
-        sums.append(list(zip(d_asked, [part.flow[-1, :-1].flatten(0, 1) for part in parts], strict=True)))
-    for layer in range(len(parts[0].core_gates)):
-        d_layer = [part.core_gates[layer].flatten(0, 1) for part in parts]
-        for side in (
-            [part.flow[layer] if layer else part.answers for part in parts],
-            [part.core_states[layer, :-1, 0] for part in parts],
-        ):
-            sums.append(list(zip(d_layer, [part.flatten(0, 1).flatten(1) for part in side], strict=True)))
-    products = iter(sums_of_outer_products(sums))
-    d_enter = next(products)
-    gradients: list[Tensor | None] = [d_all_questions.sum(0).transpose(0, 1)]
-    gradients += [next(products), _sum_of_rows(d_asked)] if with_asker else [None, None]
-    gradients += [d_enter, _sum_of_rows(d_inner)]
-    for layer in range(len(parts[0].core_gates)):
-        d_by_input = next(products)
-        gradients.append(d_by_input if layer else _narrowed(d_by_input, sizes.rows, sizes.outputs).flatten(1))
-        gradients += [next(products), torch.stack([part[layer] for part in d_biases]).sum(0)]
+    d_questions = _narrowed(torch.cat(d_free, dim=1), sizes.rows, sizes.inputs)
+    answers = torch.cat([part.answers for part in parts], dim=1)
+    said = _narrowed(answers, sizes.rows, sizes.outputs).flatten(2)
+    flow = torch.cat([part.flow for part in parts], dim=2)
+    states = torch.cat([part.core_states[:, :-1, 0] for part in parts], dim=2)
+    d_gates = torch.cat([part.core_gates for part in parts], dim=2)
+    d_inner, d_asked = torch.cat(d_entered, dim=1), d_questions[1:].flatten(2)
+    gradients = [d_questions.sum(1).transpose(0, 1)]
+    gradients += [_outer(d_asked, flow[-1, :-1]), d_asked.sum((0, 1))]
+    gradients += [_outer(d_inner, said), d_inner.sum((0, 1))]
+    for layer, d_layer in enumerate(d_gates):
+        d_bias = torch.stack([part[layer] for part in d_biases]).sum(0)
+        gradients += [_outer(d_layer, flow[layer] if layer else said), _outer(d_layer, states[layer]), d_bias]
     return gradients
 
 
-def _sum_of_rows(parts: Sequence[Tensor]) -> Tensor:
-    return torch.stack([part.sum(0) for part in parts]).sum(0)
-
-
-def _joined(parts: Sequence[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+def _outer(d_outputs: Tensor, inputs: Tensor) -> Tensor:
+    """Gradient of a weight [L, K] over all steps and networks, [T, N, L] and [T, N, K]."""
+    return d_outputs.flatten(0, 1).t() @ inputs.flatten(0, 1)
 
 
 def _widened(tensor: Tensor, probes: int, width: int, fill: float = 0.0) -> Tensor:

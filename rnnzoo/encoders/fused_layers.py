@@ -6,19 +6,16 @@ The edges of a few networks fit the cache: a layer finds there what the one befo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from rnnzoo.compilation import PADDING, can_compile
+from rnnzoo.encoders.connections import Connections, Passed
 from rnnzoo.encoders.edge_jobs import LayerJobs, parts_of, run_layers
-from rnnzoo.encoders.fused_edges import can_fuse
-from rnnzoo.products import sums_of_outer_products
 from rnnzoo.symmetry import Axes
-
-if TYPE_CHECKING:
-    from rnnzoo.encoders.connections import Connections, Passed
 
 
 class LayerWeights(NamedTuple):
@@ -45,9 +42,13 @@ class LayerWeights(NamedTuple):
 
 
 def can_fuse_layers(layers: Sequence[LayerWeights], passed: Passed) -> bool:
-    """Whether `fused_layers` takes these layers, and Numba is there to compile it; the edges may need no gradient."""
+    """Whether `fused_layers` takes these layers, and Numba is there to compile it.
+
+    Numbers are float32 on the CPU, new edges have a multiple of 16 channels, and the first edges need no gradient.
+    """
     edges, weights = passed.edges.values(), [weight for layer in layers for weight in layer.own.values()]
-    return can_fuse(edges, weights) and not any(edge.requires_grad for edge in edges)
+    fits = all(weight.shape[1] % PADDING == 0 for weight in weights) and not any(edge.requires_grad for edge in edges)
+    return fits and can_compile(*weights, *edges)
 
 
 def fused_layers(connections: Connections, layers: Sequence[LayerWeights], passed: Passed) -> Tensor:
@@ -79,7 +80,6 @@ class _Layers(torch.autograd.Function):
     def forward(
         ctx: Any, connections: Connections, count: int, embedded: tuple[str, ...], passed: Passed, *tensors: Tensor
     ) -> Tensor:
-        from rnnzoo.edge_kernels import jobs
         from rnnzoo.edge_kernels.population import update
 
         groups, matrices = connections.groups, connections.matrices
@@ -98,13 +98,13 @@ class _Layers(torch.autograd.Function):
                 # The terms of later layers may use the same memory, one after the other.
                 terms, shared = table.new_terms(), table.new_shared()
             new_pools, new_means, signs = table.new_pools(), table.new_means(), table.new_signs()
-            table.of_matrices(jobs.EDGES, edges)
-            table.of_matrices(jobs.WEIGHT, [layer.own[axes].contiguous() for axes in matrices])
-            table.of_matrices(jobs.UPDATED, updated)
+            table.of_matrices("edges", edges)
+            table.of_matrices("weight", [layer.own[axes].contiguous() for axes in matrices])
+            table.of_matrices("updated", updated)
             table.of_terms(terms, shared)
             table.of_pools(new_pools)
             table.of_means(new_means)
-            table.of_stacks(jobs.POSITIVE, signs)
+            table.of_stacks("positive", signs)
             for group, given, into in zip(groups, pools, terms, strict=True):
                 start = layer.embeddings.get(group)
                 start = start if start is None else start[:, : into.shape[-1]].contiguous()
@@ -120,7 +120,6 @@ class _Layers(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_means: Tensor) -> tuple[Tensor | None, ...]:
-        from rnnzoo.edge_kernels import jobs
         from rnnzoo.edge_kernels.population import retrace
 
         connections, sizes, kept = ctx.connections, ctx.sizes, ctx.kept
@@ -134,16 +133,16 @@ class _Layers(torch.autograd.Function):
             inner, last = number > 0, number == len(layers) - 1
             d_terms, d_shared = table.new_terms(), table.new_shared()
             by_part = [layer.own[axes].new_empty(parts, *layer.own[axes].shape) for axes in matrices]
-            table.of_matrices(jobs.EDGES, from_forward.edges)
+            table.of_matrices("edges", from_forward.edges)
             if number == 1:
                 own = [layers[0].own[axes].contiguous() for axes in matrices]
                 table.of_source(kept[0].edges, own, kept[0].terms, kept[0].shared)
-            table.of_matrices(jobs.WEIGHT, [layer.own[axes].t().contiguous() for axes in matrices])
-            table.of_matrices(jobs.D_WEIGHT, by_part)
+            table.of_matrices("weight", [layer.own[axes].t().contiguous() for axes in matrices])
+            table.of_matrices("d_weight", by_part)
             table.of_terms(d_terms, d_shared)
             table.of_pools([None if last else given for given in d_pools])
             table.of_means(d_means if last else d_means_between)
-            table.of_stacks(jobs.POSITIVE, from_forward.signs)
+            table.of_stacks("positive", from_forward.signs)
             for group, flow, d_pool in zip(groups, d_terms, d_pools, strict=True):
                 map_back = layer.neuron[group].contiguous()
                 table.add_map(sizes[group], map_back, flow, d_given=d_pool if inner else None)
@@ -154,7 +153,7 @@ class _Layers(torch.autograd.Function):
         for _, d_terms, d_shared, pools, means in results:
             pairs += [(flow.flatten(0, 1), given.flatten(0, 1)) for flow, given in zip(d_terms, pools, strict=True)]
             pairs.append((d_shared, means))
-        products, gradients = iter(sums_of_outer_products([[pair] for pair in pairs])), list[Tensor]()
+        products, gradients = (flow.t() @ given for flow, given in pairs), list[Tensor]()
         for layer, (by_part, d_terms, d_shared, *_) in zip(layers, results, strict=True):
             gradients += [weight.sum(0) for weight in by_part]
             gradients += [next(products) for _ in range(len(groups) + 1)]

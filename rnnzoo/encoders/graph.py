@@ -54,8 +54,8 @@ class GraphEncoder(Encoder):
             parts += [] if embedding is None else [embedding.expand(len(rows), -1, -1)]
             nodes[group.name] = torch.stack(parts).sum(0)
         edges = {axes: stacks[axes] for axes in self.matrices}
-        for number, one_round in enumerate(self.rounds, start=1):
-            nodes, edges = one_round(nodes, edges, keep=number < len(self.rounds))
+        for one_round in self.rounds:
+            nodes, edges = one_round(nodes, edges)
         pooled = [statistic for node in nodes.values() for statistic in (node.mean(1), node.square().mean(1))]
         return self.mlp(torch.cat(pooled, dim=-1))
 
@@ -73,12 +73,12 @@ class _Round(nn.Module):
         self.node = nn.ModuleDict({g: mlp((channels * (1 + ends[g]), channels, channels)) for g in groups})
 
     def forward(
-        self, nodes: dict[str, Tensor], edges: dict[Axes, Tensor], keep: bool = True
+        self, nodes: dict[str, Tensor], edges: dict[Axes, Tensor]
     ) -> tuple[dict[str, Tensor], dict[Axes, Tensor]]:
-        """New nodes [M, size, C], and new edges [M, receivers, senders, C] if they are to be kept."""
+        """New nodes [M, size, C], and new edges [M, receivers, senders, C]."""
         weights = {axes: self.edge[key_of(axes)] for axes in edges}
         terms = {group: self._terms(group, node) for group, node in nodes.items()}
-        passed = self.connections.update(edges, weights, terms, keep=keep)
+        passed = self.connections.update(edges, weights, terms)
         inputs = {group: torch.cat([node, passed.pools[group]], dim=-1) for group, node in nodes.items()}
         return {group: node + self.node[group](inputs[group]) for group, node in nodes.items()}, passed.edges
 

@@ -58,8 +58,6 @@ class NonInteractiveProbingEncoder(ProbingEncoder):
 
     def forward(self, rows: Rows) -> Tensor:
         """The embedding before normalisation, [M, z_size]."""
-        if can_interrogate(rows.prober, self.core):
-            return self.head(interrogate(rows.prober, self.context.input_space, self.free_inputs, None, self.core)[0])
         answers = rows.prober.run(self.probing_inputs(rows))
         return self.head(self.core(answers.exp().permute(2, 0, 1, 3).flatten(2))[-1])
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rnnzoo import limits
-from rnnzoo.errors import RnnzooError
+from rnnzoo.encoders.truth import truth_features
+from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.network import Network
 from rnnzoo.prober import Prober
 from rnnzoo.symmetry import symmetry_of
@@ -169,9 +170,25 @@ class Encoder(nn.Module, ABC):
         Raises:
             UsageError: the zoo's networks have another shape than the encoder was built for.
         """
-        from rnnzoo.encoders.embedding import embed_zoo
-
-        return embed_zoo(self, zoo, models_at_once)
+        if zoo.network != self.context.network:
+            raise UsageError(
+                f"This encoder was built for {self.context.network.describe()}, but {zoo.folder} holds networks of "
+                f"{zoo.network.describe()}."
+            )
+        # An encoder without parameters, a fixed projection for example, computes where the weights are: here.
+        device = next((tensor.device for tensor in self.state_dict().values()), torch.device("cpu"))
+        embeddings = np.full((len(zoo), self.context.z_size), np.nan, dtype=np.float32)
+        for start in range(0, len(zoo), models_at_once):
+            part = zoo[start : start + models_at_once]
+            sound = np.flatnonzero(~part["diverged"])
+            if not len(sound):
+                continue
+            part = part[sound]
+            weights = torch.from_numpy(part["weights"]).to(device)
+            truth = truth_features(part).to(device) if self.needs_truth else None
+            rows = Rows(zoo.network, weights, truth=truth)
+            embeddings[start + sound] = embed_rows(self, rows, models_at_once).cpu().numpy()
+        return embeddings
 
 
 def encode(encoder: nn.Module, rows: Rows, z_size: int, check_values: bool = True) -> Tensor:

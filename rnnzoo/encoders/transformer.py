@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from rnnzoo.encoders.protocol import Context, Encoder, Rows
-from rnnzoo.products import linear, map_rows, sums_of_outer_products
 
 
 class TransformerEncoder(Encoder):
@@ -74,42 +72,12 @@ class _Block(nn.Module):
         width = hidden.shape[-1]
         query_weight, others_weight = self.attention_in.weight.split((width, 2 * width))
         query_bias, others_bias = self.attention_in.bias.split((width, 2 * width))
-        query = self._by_head(linear(normalised[:, :queries], query_weight, query_bias))
-        key, value = map(self._by_head, linear(normalised, others_weight, others_bias).chunk(2, dim=-1))
+        query = self._by_head(nn.functional.linear(normalised[:, :queries], query_weight, query_bias))
+        key, value = map(self._by_head, nn.functional.linear(normalised, others_weight, others_bias).chunk(2, dim=-1))
         mixed = nn.functional.scaled_dot_product_attention(query, key, value)
-        wanted = wanted + linear(mixed.transpose(1, 2).flatten(2), self.attention_out.weight, self.attention_out.bias)
-        maps = self.feed_in, self.feed_out
-        return wanted + feed_forward(self.feed_norm(wanted), *(tensor for m in maps for tensor in (m.weight, m.bias)))
+        wanted = wanted + self.attention_out(mixed.transpose(1, 2).flatten(2))
+        return wanted + self.feed_out(self.feed_in(self.feed_norm(wanted)).relu())
 
     def _by_head(self, values: Tensor) -> Tensor:
         """Tokens [M, N, width] as [M, heads, N, width / heads]."""
         return values.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-
-
-def feed_forward(inputs: Tensor, weight_in: Tensor, bias_in: Tensor, weight_out: Tensor, bias_out: Tensor) -> Tensor:
-    """Two linear maps with a ReLU between them, [..., K] to [..., L], weights and biases as in `nn.Linear`."""
-    return _FeedForward.apply(inputs, weight_in, bias_in, weight_out, bias_out)
-
-
-class _FeedForward(torch.autograd.Function):
-    """The hidden values are the largest tensor of a block: forward and backward each change them in place."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, inputs: Tensor, weight_in: Tensor, bias_in: Tensor, weight_out: Tensor, bias_out: Tensor
-    ) -> Tensor:
-        flat = inputs.flatten(0, -2)
-        hidden = map_rows(flat, weight_in, bias_in, relu=True)
-        ctx.save_for_backward(flat, hidden, weight_in, weight_out)
-        return map_rows(hidden, weight_out, bias_out).view(*inputs.shape[:-1], -1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, d_outputs: Tensor) -> tuple[Tensor, ...]:
-        flat, hidden, weight_in, weight_out = ctx.saved_tensors
-        d_flat = d_outputs.flatten(0, -2)
-        d_hidden = map_rows(d_flat, weight_out.t())
-        torch.ops.aten.threshold_backward.grad_input(d_hidden, hidden, 0, grad_input=d_hidden)
-        d_inputs = map_rows(d_hidden, weight_in.t()).view(*d_outputs.shape[:-1], -1)
-        d_in, d_out = sums_of_outer_products([[(d_hidden, flat)], [(d_flat, hidden)]])
-        return d_inputs, d_in, d_hidden.sum(0), d_out, d_flat.sum(0)

@@ -11,6 +11,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.core.extending import intrinsic
 
+from rnnzoo.vector_kernels.naming import named
 from rnnzoo.vector_kernels.pointers import prefetch_address
 from rnnzoo.vector_kernels.vectors import (
     FLOAT,
@@ -155,7 +156,7 @@ def _panel(vectors: int):
     block = _block_intrinsic(vectors)
     most = MOST_ROWS[vectors]
 
-    @njit
+    @named(f"panel_{vectors}")
     def panel(rows, c, c_row, a, a_row, a_step, b, b_row, depth, accumulate):
         blocks = (rows + most - 1) // most
         height, taller = rows // blocks, rows % blocks
@@ -173,7 +174,7 @@ def _fetching_panel(vectors: int):
     block = _fetching_block_intrinsic(vectors)
     most = MOST_ROWS[vectors]
 
-    @njit
+    @named(f"fetching_panel_{vectors}")
     def panel(rows, c, c_row, a, a_row, a_step, b, b_row, depth, accumulate, coming, size):
         blocks = (rows + most - 1) // most
         height, taller = rows // blocks, rows % blocks
