@@ -79,13 +79,17 @@ class PreparedAndPermutedEncoder(AverageEncoder):
         return super().forward(rows)
 
 
+COMPILED = {"dwsnet": pytest.mark.slow}
+"""Encoders whose pass takes long to compile, the first time."""
+
+
 def some_rows(models: int = 4, network: Network = NETWORK) -> Rows:
     generator = torch.Generator().manual_seed(3)
     weights = torch.randn(models, network.parameter_count, generator=generator) * 0.4
     return Rows(network, weights, truth=torch.rand(models, 20, generator=generator))
 
 
-@pytest.mark.parametrize("name", encoder_names())
+@pytest.mark.parametrize("name", [pytest.param(name, marks=COMPILED.get(name, ())) for name in encoder_names()])
 @pytest.mark.parametrize("layers", [1, 3])
 def test_every_encoder_takes_any_shape_and_trains(name: str, layers: int) -> None:
     network = Network(5, 7, layers, 3)
