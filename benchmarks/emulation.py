@@ -23,17 +23,17 @@ import numpy as np
 import torch
 from emulation_table import TIMES, render
 
-from rnnzoo.divergences import DIVERGENCES
-from rnnzoo.emulation import EmulationTraining
-from rnnzoo.emulation_config import PROFILES
-from rnnzoo.emulation_data import EmulationData
+from rnnzoo.emulation.config import PROFILES
+from rnnzoo.emulation.data import EmulationData
+from rnnzoo.emulation.divergences import DIVERGENCES
+from rnnzoo.emulation.trainer import EmulationTraining
 from rnnzoo.encoders import encode
 from rnnzoo.encoders.registry import BUILT_IN
 from rnnzoo.encoders.transformer import TransformerEncoder
 from rnnzoo.environment import processor_name
-from rnnzoo.memory import keep_freed_memory
-from rnnzoo.network import Network
-from rnnzoo.recorded_inputs import RecordedInputs
+from rnnzoo.format.recorded_inputs import RecordedInputs
+from rnnzoo.jobs.memory import keep_freed_memory
+from rnnzoo.networks.network import Network
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, DOCUMENT = ROOT / "benchmarks" / "results", ROOT / "docs" / "encoders.md"

@@ -29,15 +29,15 @@ from emulation import synthetic_data
 from page_block import PageBlock, of_json
 from torch import Tensor, nn
 
-from rnnzoo.emulation import EmulationTraining
-from rnnzoo.emulation_config import PROFILES
+from rnnzoo.emulation.config import PROFILES
+from rnnzoo.emulation.trainer import EmulationTraining
 from rnnzoo.encoders import Rows
-from rnnzoo.encoders.edges import pool_edges
-from rnnzoo.encoders.layers import ResidualCore
+from rnnzoo.encoders.parts.edges import pool_edges
+from rnnzoo.encoders.parts.layers import ResidualCore
 from rnnzoo.environment import processor_name
-from rnnzoo.lstm import run
-from rnnzoo.memory import keep_freed_memory
-from rnnzoo.network import Network
+from rnnzoo.jobs.memory import keep_freed_memory
+from rnnzoo.networks.lstm import run
+from rnnzoo.networks.network import Network
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -51,7 +51,7 @@ def never(*_: object) -> bool:
 
 WITHOUT: dict[str, Replaced] = {
     "interrogation": {"rnnzoo.encoders.probing.can_interrogate": never},
-    "networks": {"rnnzoo.prober.can_fuse": never},
+    "networks": {"rnnzoo.networks.prober.can_fuse": never},
     "layers": {"rnnzoo.encoders.dwsnet.can_fuse_layers": never},
 }
 """What to replace so that a pass is left out."""
@@ -67,7 +67,7 @@ PASSES = {
 
 
 class AutogradNetworks:
-    """Networks as anyone would write them; takes and gives what `rnnzoo.plain_networks.PlainNetworks` does."""
+    """Networks as anyone would write them; takes and gives what `rnnzoo.networks.plain_networks.PlainNetworks` does."""
 
     def __init__(self, network: Network, weights: Tensor) -> None:
         self.network, self.weights = network, weights
@@ -95,7 +95,7 @@ class AutogradNetworks:
 
 
 class AutogradSession:
-    """`rnnzoo.encoders.layers.CoreSession` as anyone would write it."""
+    """`rnnzoo.encoders.parts.layers.CoreSession` as anyone would write it."""
 
     def __init__(self, core: ResidualCore, models: int) -> None:
         self.core, self.weights = core, core.layer_weights()
@@ -126,17 +126,17 @@ def core_forward(core: ResidualCore, inputs: Tensor) -> Tensor:
 
 
 def update_edges(edges: Tensor, weight: Tensor, receiver: Tensor, sender: Tensor, square: bool) -> tuple[Tensor, ...]:
-    """`rnnzoo.encoders.edges.update_edges` as anyone would write it."""
+    """`rnnzoo.encoders.parts.edges.update_edges` as anyone would write it."""
     updated = (edges @ weight + receiver[:, :, None] + sender[:, None]).relu()
     return updated, *pool_edges(updated, square)
 
 
 AUTOGRAD: Replaced = {
     **PLAIN,
-    "rnnzoo.prober.PlainNetworks": AutogradNetworks,
-    "rnnzoo.encoders.connections.update_edges": update_edges,
-    "rnnzoo.encoders.layers.ResidualCore.session": lambda core, models: AutogradSession(core, models),
-    "rnnzoo.encoders.layers.ResidualCore.forward": core_forward,
+    "rnnzoo.networks.prober.PlainNetworks": AutogradNetworks,
+    "rnnzoo.encoders.parts.connections.update_edges": update_edges,
+    "rnnzoo.encoders.parts.layers.ResidualCore.session": lambda core, models: AutogradSession(core, models),
+    "rnnzoo.encoders.parts.layers.ResidualCore.forward": core_forward,
 }
 
 

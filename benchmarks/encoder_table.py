@@ -13,9 +13,9 @@ from statistics import median
 
 from page_block import PageBlock
 
-from rnnzoo.report.summary import compare_interactive_probing, describe_differences, describe_runs
-from rnnzoo.report.tables import emulation_lines, interval_text, row_label
-from rnnzoo.results import Estimate, Results, over_seeds, published_losses, read_results
+from rnnzoo.benchmark.report.sentences import compare_interactive_probing, describe_differences, describe_runs
+from rnnzoo.benchmark.report.tables import emulation_lines, interval_text, row_label
+from rnnzoo.benchmark.results import Estimate, Results, over_seeds, published_losses, read_results
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / "benchmarks" / "results"

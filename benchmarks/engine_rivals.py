@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy, nll_loss
 
 from rnnzoo.generation.engines import find_engine
 from rnnzoo.generation.population import Population
-from rnnzoo.lstm import LSTMNetwork, run
+from rnnzoo.networks.lstm import LSTMNetwork, run
 
 Train = Callable[[int], None]
 

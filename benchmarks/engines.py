@@ -35,7 +35,7 @@ from rnnzoo.generation.kinds.formal_languages import language_population
 from rnnzoo.generation.kinds.smnist import tile_sources
 from rnnzoo.generation.population import Population, TileExamples, TokenExamples
 from rnnzoo.generation.recipes import Protocol
-from rnnzoo.network import Network
+from rnnzoo.networks.network import Network
 
 FOLDER = Path(__file__).parent / "results"
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"

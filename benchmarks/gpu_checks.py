@@ -18,7 +18,7 @@ from rnnzoo.generation.engines.triton_options import KernelOptions
 from rnnzoo.generation.engines.triton_plan import row_classes, select
 from rnnzoo.generation.engines.triton_population import TritonPopulation
 from rnnzoo.generation.population import Population, TokenExamples
-from rnnzoo.lstm import LSTMNetwork
+from rnnzoo.networks.lstm import LSTMNetwork
 
 Makers = Mapping[str, Callable[..., Population]]
 """By zoo, what makes a population of its shape: (models, steps=, hidden_size=, layers=)."""

@@ -12,8 +12,8 @@ import torch
 from emulation import synthetic_data
 from gpu_timing import seconds
 
-from rnnzoo.emulation import EmulationTraining
-from rnnzoo.emulation_config import PROFILES
+from rnnzoo.emulation.config import PROFILES
+from rnnzoo.emulation.trainer import EmulationTraining
 from rnnzoo.encoders.registry import BUILT_IN
 
 COMPARED_STEPS = 20

@@ -19,7 +19,7 @@ from rnnzoo.generation.engines.cuda_engine import CudaEngine
 from rnnzoo.generation.engines.triton_options import KernelOptions
 from rnnzoo.generation.engines.triton_population import TritonPopulation
 from rnnzoo.generation.population import Population
-from rnnzoo.lstm import LSTMNetwork
+from rnnzoo.networks.lstm import LSTMNetwork
 
 PHASES = ("draw", "forward", "read_out", "backward", "optimize")
 

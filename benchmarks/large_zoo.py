@@ -26,13 +26,13 @@ import numpy as np
 from large_zoo_table import LARGE_ZOO, render
 
 from rnnzoo.environment import processor_name
+from rnnzoo.generation.building.plan import BUILD_FOLDER, Plan
+from rnnzoo.generation.building.units import finished_unit, unit_path, write_sidecar
 from rnnzoo.generation.kinds import find_recipe
 from rnnzoo.generation.kinds.formal_languages import offsets_entropy
-from rnnzoo.generation.plan import BUILD_FOLDER, Plan
 from rnnzoo.generation.recipes import Recipe
 from rnnzoo.generation.shard_writer import UnitSource, copy_from_units, pack_zoo, shard_file
-from rnnzoo.generation.units import finished_unit, unit_path, write_sidecar
-from rnnzoo.zoo import Zoo, load
+from rnnzoo.zoo.zoo import Zoo, load
 
 RESULTS = Path(__file__).parent / "results"
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"

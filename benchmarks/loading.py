@@ -30,14 +30,14 @@ from datasets import disable_progress_bars, load_dataset
 from loading_table import LOADING, render
 from torch.utils.data import DataLoader, Dataset
 
-from rnnzoo.cards import write_card
 from rnnzoo.environment import processor_name
 from rnnzoo.errors import RnnzooError
 from rnnzoo.generation.kinds import find_recipe
 from rnnzoo.generation.kinds.formal_languages import offsets_entropy
 from rnnzoo.generation.recipes import Recipe
 from rnnzoo.generation.shard_writer import pack_zoo
-from rnnzoo.zoo import Zoo, load
+from rnnzoo.zoo.cards import write_card
+from rnnzoo.zoo.zoo import Zoo, load
 
 RESULTS = Path(__file__).parent / "results"
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
@@ -190,7 +190,7 @@ def first_open(folder: Path) -> dict[str, float]:
         "import sys, time, rnnzoo\n"
         f"zoo = rnnzoo.load({str(folder)!r})\n"
         "traces = [c for c in zoo.columns if c.trace]\n"
-        "import h5py, rnnzoo.mapped_shard\n"
+        "import h5py, rnnzoo.format.mapped_shard\n"
         "rows = range(0, len(zoo), 50)\n"
         "started = time.perf_counter()\n"
         "for c in traces: zoo[list(rows)][c.name]\n"

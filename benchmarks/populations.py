@@ -10,7 +10,7 @@ from rnnzoo.generation.kinds import find_recipe
 from rnnzoo.generation.kinds.formal_languages import language_population
 from rnnzoo.generation.population import Population, TileExamples, TokenExamples
 from rnnzoo.generation.recipes import Protocol
-from rnnzoo.network import Network
+from rnnzoo.networks.network import Network
 
 
 def languages(

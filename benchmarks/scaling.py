@@ -28,14 +28,14 @@ from scaling_table import SCALING, render
 from schedule_simulation import simulate
 
 from rnnzoo.environment import processor_name
-from rnnzoo.generation.build import build
-from rnnzoo.generation.crews import RayCluster, ThisProcess, train_in_processes
+from rnnzoo.generation.building.build import build
+from rnnzoo.generation.building.crews import RayCluster, ThisProcess, train_in_processes
+from rnnzoo.generation.building.plan import Plan
+from rnnzoo.generation.building.reporter import SilentReporter
+from rnnzoo.generation.building.units import Session, finished_unit, open_session
 from rnnzoo.generation.kinds import find_recipe
-from rnnzoo.generation.plan import Plan
-from rnnzoo.generation.progress import SilentReporter
 from rnnzoo.generation.recipes import Recipe
-from rnnzoo.generation.units import Session, finished_unit, open_session
-from rnnzoo.jobs import cpu_environments
+from rnnzoo.jobs.processes import cpu_environments
 
 RESULTS = Path(__file__).parent / "results"
 DOCUMENT = Path(__file__).parent.parent / "docs" / "clusters.md"

@@ -25,7 +25,7 @@ make_importable()
 from zoo_scales_table import ZOO_SCALES, render  # noqa: E402
 
 from rnnzoo.environment import usable_cores, versions  # noqa: E402
-from rnnzoo.generation.build import build  # noqa: E402
+from rnnzoo.generation.building.build import build  # noqa: E402
 from rnnzoo.generation.kinds import published_recipes  # noqa: E402
 from rnnzoo.generation.recipes import Recipe  # noqa: E402
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from page_block import PageBlock, of_json
 
-from rnnzoo.durations import duration
+from rnnzoo.terminal.durations import duration
 
 
 def render(result: dict) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rnnzoo.errors import require
 from rnnzoo.generation.randomness import Purpose, integers_below, random_words, symmetric_floats
 from rnnzoo.generation.recipes import Protocol
-from rnnzoo.network import Network
+from rnnzoo.networks.network import Network
 
 NO_TARGET = -1
 """The target where nothing is asked for: such a position adds nothing to the loss."""

@@ -16,10 +16,10 @@ from typing import Any, get_type_hints
 import numpy as np
 
 from rnnzoo.errors import UsageError, require
+from rnnzoo.files.strict_json import typed
+from rnnzoo.format.schema import Column
 from rnnzoo.kinds import find_kind
-from rnnzoo.network import Network
-from rnnzoo.schema import Column
-from rnnzoo.strict_json import typed
+from rnnzoo.networks.network import Network
 
 RECIPE_VERSION = 1
 PAPER_SNAPSHOTS = (0, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)

@@ -14,13 +14,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnzoo.atomic import atomic_path
+from rnnzoo.files.atomic import atomic_path
+from rnnzoo.format.manifest import Manifest, ShardFile, SplitCounts, described_zoo, file_sha256
+from rnnzoo.format.mapped_shard import MappedShard
+from rnnzoo.format.schema import SPLITS, Column
+from rnnzoo.format.shard_layout import COMPRESSION, ShardPlan
 from rnnzoo.generation.recipes import Recipe
 from rnnzoo.generation.splits import assign_splits
-from rnnzoo.manifest import Manifest, ShardFile, SplitCounts, described_zoo, file_sha256
-from rnnzoo.mapped_shard import MappedShard
-from rnnzoo.schema import SPLITS, Column
-from rnnzoo.shard_layout import COMPRESSION, ShardPlan
 
 SHARD_BYTES = 48 * 2**20
 """Uncompressed bytes a shard aims at: large enough to stream well, small enough to fetch alone."""

@@ -11,9 +11,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnzoo.format.schema import SPLITS
 from rnnzoo.generation.randomness import Purpose, random_words
 from rnnzoo.generation.recipes import SplitRule
-from rnnzoo.schema import SPLITS
 
 
 def held_out_count(tasks: int, share: float) -> int:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rnnzoo.generation.engines import Snapshot
 from rnnzoo.generation.population import Population, TokenExamples
-from rnnzoo.network import Network
+from rnnzoo.networks.network import Network
 
 
 def identity_values(population: Population, snapshot: Snapshot) -> dict[str, NDArray[Any]]:
@@ -41,7 +41,7 @@ def expected_loss(
     # Recipes are listed without PyTorch, which takes seconds to load.
     import torch
 
-    from rnnzoo.lstm import run
+    from rnnzoo.networks.lstm import run
 
     losses = []
     for chunk in _chunks(len(weights), models_at_once):

@@ -13,18 +13,18 @@ from rnnzoo.version import __version__
 if TYPE_CHECKING:
     from rnnzoo.encoders import load_encoder
     from rnnzoo.errors import RnnzooError, UsageError
-    from rnnzoo.hub import local_zoos as list_zoos
-    from rnnzoo.zoo import Model, Zoo, load
+    from rnnzoo.zoo.hub import local_zoos as list_zoos
+    from rnnzoo.zoo.zoo import Model, Zoo, load
 
 __all__ = ["Model", "RnnzooError", "UsageError", "Zoo", "__version__", "list_zoos", "load", "load_encoder"]
 
 _HOMES = {
-    "Model": "rnnzoo.zoo",
+    "Model": "rnnzoo.zoo.zoo",
     "RnnzooError": "rnnzoo.errors",
     "UsageError": "rnnzoo.errors",
-    "Zoo": "rnnzoo.zoo",
-    "list_zoos": "rnnzoo.hub:local_zoos",
-    "load": "rnnzoo.zoo",
+    "Zoo": "rnnzoo.zoo.zoo",
+    "list_zoos": "rnnzoo.zoo.hub:local_zoos",
+    "load": "rnnzoo.zoo.zoo",
     "load_encoder": "rnnzoo.encoders",
 }
 

@@ -7,6 +7,6 @@ if sys.path[0] == os.getcwd():
     # Python put it there. It may be a downloaded zoo, whose modules are not to be imported.
     del sys.path[0]
 
-from rnnzoo.cli import main
+from rnnzoo.cli.main import main
 
 main()

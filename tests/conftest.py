@@ -15,12 +15,12 @@ from hypothesis import settings
 from interrupted_builds import contents
 from shared_work import compiled_once, made_once, shared_folder
 
-from rnnzoo.generation.build import build
+from rnnzoo.generation.building.build import build
 from rnnzoo.generation.kinds import find_recipe
 from rnnzoo.generation.kinds.digit_images import DigitImages, load_images
 from rnnzoo.generation.kinds.smnist import digit_images
 from rnnzoo.generation.recipes import Recipe
-from rnnzoo.zoo import Zoo, load
+from rnnzoo.zoo.zoo import Zoo, load
 
 # How long an example takes says something of the machine's load.
 settings.register_profile("untimed", deadline=None)

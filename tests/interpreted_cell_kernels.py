@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rnnzoo import cell_kernels, lstm_cells
+from rnnzoo.networks import cell_kernels, lstm_cells
 
 HIDDEN = 20
 
@@ -52,7 +52,7 @@ def test_the_gradient_of_the_cell_may_be_overwritten() -> None:
 
 
 def test_a_whole_sequence_by_kernels_is_that_of_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rnnzoo.recurrence import lstm_sequence
+    from rnnzoo.networks.recurrence import lstm_sequence
 
     inputs = torch.randn(1, 6, 2, 3, requires_grad=True)
     weights = torch.randn(4, 3, 32), torch.randn(4, 8, 32), torch.randn(4, 1, 32)

@@ -23,8 +23,8 @@ from rnnzoo.generation.engines.triton_plan import row_classes, select, update_sc
 from rnnzoo.generation.engines.triton_population import TritonPopulation
 from rnnzoo.generation.population import NO_TARGET, Population, TileExamples, TokenExamples
 from rnnzoo.generation.recipes import Protocol
-from rnnzoo.lstm import LSTMNetwork
-from rnnzoo.network import Network
+from rnnzoo.networks.lstm import LSTMNetwork
+from rnnzoo.networks.network import Network
 
 SEED = 2**64 - 12345
 GRADIENT_TOLERANCE = 1e-5

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from rnnzoo.generation.progress import SilentReporter
-from rnnzoo.zoo import load
+from rnnzoo.generation.building.reporter import SilentReporter
+from rnnzoo.zoo.zoo import load
 
 BUILD = """
 import os, sys, time
-from rnnzoo.generation import plan
-from rnnzoo.generation.progress import TerminalReporter
-from rnnzoo.interruption import raise_if_interrupted
-import rnnzoo.cli
+from rnnzoo.generation.building import plan
+from rnnzoo.generation.building.reporter import TerminalReporter
+from rnnzoo.jobs.interruption import raise_if_interrupted
+import rnnzoo.cli.main
 
 plan.MODELS_PER_UNIT = 2
 unit_finished = TerminalReporter.unit_finished
@@ -34,7 +34,7 @@ def wait_at_the_gate(self, models):
 
 TerminalReporter.unit_finished = wait_at_the_gate
 sys.argv = ["rnnzoo", "build", *sys.argv[1:]]
-rnnzoo.cli.main()
+rnnzoo.cli.main.main()
 """
 
 

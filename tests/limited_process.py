@@ -18,8 +18,8 @@ _PROGRAM = f"""
 import importlib, json, resource, sys
 from pathlib import Path
 import numpy, torch, h5py, safetensors.torch, click.testing
-import rnnzoo, rnnzoo.cli, rnnzoo.encoders, rnnzoo.hub, rnnzoo.report, rnnzoo.verification
-import rnnzoo.generation.plan, rnnzoo.generation.original_import
+import rnnzoo, rnnzoo.cli.main, rnnzoo.encoders, rnnzoo.zoo.hub, rnnzoo.benchmark.report, rnnzoo.format.verification
+import rnnzoo.generation.building.plan, rnnzoo.generation.original.importing
 from rnnzoo.errors import RnnzooError
 taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (taken + {MEMORY}, taken + {MEMORY}))

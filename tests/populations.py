@@ -8,7 +8,7 @@ import numpy as np
 
 from rnnzoo.generation.population import NO_TARGET, Population, TileExamples, TokenExamples
 from rnnzoo.generation.recipes import Protocol
-from rnnzoo.network import Network
+from rnnzoo.networks.network import Network
 
 
 def token_population(

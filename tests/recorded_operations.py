@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from rnnzoo.emulation import EmulationTraining
+from rnnzoo.emulation.trainer import EmulationTraining
 
 WAITING = (
     "_local_scalar_dense",

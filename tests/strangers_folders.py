@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rnnzoo.manifest import canonical_sha256, file_sha256
+from rnnzoo.format.manifest import canonical_sha256, file_sha256
 
 
 def load(folder: str) -> str:
@@ -21,7 +21,7 @@ def load(folder: str) -> str:
 def verify(folder: str) -> str:
     """What the checks of a zoo find, in one line; a RnnzooError if it is not sound."""
     from rnnzoo.errors import RnnzooError
-    from rnnzoo.verification import verify
+    from rnnzoo.format.verification import verify
 
     found = [problem for check in verify(Path(folder)) for problem in check.problems]
     if found:
@@ -45,7 +45,7 @@ def load_forged_encoder(folder: str) -> str:
 
 def read_results(folder: str) -> str:
     """Read results; how many runs there are, and whose."""
-    from rnnzoo.results import read_results
+    from rnnzoo.benchmark.results import read_results
 
     results = read_results(Path(folder))
     return f"{len(results.runs)} {results.kind} {results.seeds} {results.ranking()}"
@@ -53,14 +53,14 @@ def read_results(folder: str) -> str:
 
 def read_benchmark(folder: str) -> str:
     """Read the plan of a benchmark; the zoo it is on."""
-    from rnnzoo.benchmark_plan import read_plan
+    from rnnzoo.benchmark.matrix import read_plan
 
     return read_plan(Path(folder)).zoo
 
 
 def begun_build(folder: str) -> str:
     """The units of the build begun in a folder."""
-    from rnnzoo.generation.plan import read_plan
+    from rnnzoo.generation.building.plan import read_plan
 
     return str(len(read_plan(Path(folder)).units))
 
@@ -69,7 +69,7 @@ def command(line: str) -> str:
     """What a command prints; a RnnzooError if it ends in one."""
     import click.testing
 
-    from rnnzoo.cli import cli
+    from rnnzoo.cli.main import cli
 
     result = click.testing.CliRunner().invoke(cli, line.split(), env={"COLUMNS": "1000"})
     if result.exception is not None:

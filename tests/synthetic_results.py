@@ -1,4 +1,4 @@
-"""Results of a benchmark that never ran: what `rnnzoo.benchmark` writes, with made-up numbers of a realistic size."""
+"""Results of a benchmark that never ran: what `rnnzoo eval` writes, with made-up numbers of a realistic size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnzoo.emulation_config import EmulationConfig
+from rnnzoo.emulation.config import EmulationConfig
 
 CONFIG = EmulationConfig(
     profile="quick",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rnnzoo.assignments import assignment
+from rnnzoo.cli.assignments import assignment
 from rnnzoo.errors import UsageError
 
 

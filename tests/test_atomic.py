@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from rnnzoo import atomic, folder_lock
-from rnnzoo.atomic import atomic_folder, atomic_path, write_text
 from rnnzoo.errors import RnnzooError, UsageError
-from rnnzoo.folder_lock import locked
+from rnnzoo.files import atomic, folder_lock
+from rnnzoo.files.atomic import atomic_folder, atomic_path, write_text
+from rnnzoo.files.folder_lock import locked
 
 
 @pytest.fixture

@@ -17,13 +17,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from rnnzoo import emulation_checkpoints
-from rnnzoo.benchmark import Outcome, run_benchmark
-from rnnzoo.benchmark_plan import BenchmarkConfig, run_name
+from rnnzoo.benchmark.matrix import BenchmarkConfig, run_name
+from rnnzoo.benchmark.run import Outcome, run_benchmark
+from rnnzoo.emulation import checkpoints as emulation_checkpoints
 from rnnzoo.encoders import Context, Encoder, Rows, load_encoder
 from rnnzoo.errors import RnnzooError, UsageError
-from rnnzoo.job_queue import FailedJob, Job, Listener
-from rnnzoo.jobs import Work
+from rnnzoo.jobs.processes import Work
+from rnnzoo.jobs.queue import FailedJob, Job, Listener
 
 SMALL = {
     "emulation.steps": 6,

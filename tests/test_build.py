@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 from interrupted_builds import Collector
 
-from rnnzoo.cards import write_card
 from rnnzoo.errors import RnnzooError, UsageError
-from rnnzoo.folder_lock import locked
-from rnnzoo.generation import build as build_module
-from rnnzoo.generation import plan as plan_module
+from rnnzoo.files.folder_lock import locked
+from rnnzoo.format.manifest import Manifest
+from rnnzoo.format.verification import verify
 from rnnzoo.generation import shard_writer
-from rnnzoo.generation.build import build
+from rnnzoo.generation.building import build as build_module
+from rnnzoo.generation.building import plan as plan_module
+from rnnzoo.generation.building.build import build
+from rnnzoo.generation.building.plan import BUILD_FOLDER, LOCK_NAME, unit_folder
 from rnnzoo.generation.engines.reference import ReferenceEngine
-from rnnzoo.generation.plan import BUILD_FOLDER, LOCK_NAME, unit_folder
 from rnnzoo.generation.recipes import Recipe
-from rnnzoo.manifest import Manifest
-from rnnzoo.verification import verify
-from rnnzoo.zoo import Zoo, load
+from rnnzoo.zoo.cards import write_card
+from rnnzoo.zoo.zoo import Zoo, load
 
 ENGINES = [
     "reference",
@@ -239,7 +239,7 @@ def test_a_build_that_lost_a_shard_does_not_end_well(
         write_card(out, manifest)
         (out / manifest.files[0].path).unlink()
 
-    monkeypatch.setattr("rnnzoo.generation.build.write_card", write_card_and_lose_a_shard)
+    monkeypatch.setattr("rnnzoo.generation.building.build.write_card", write_card_and_lose_a_shard)
     with pytest.raises(RnnzooError, match="is missing: the finished zoo"):
         build(quick_recipe, tmp_path / "zoo", "reference")
     with pytest.raises(RnnzooError, match="is missing: the finished zoo"):
@@ -256,7 +256,7 @@ def test_a_build_that_another_finished_meanwhile_is_not_done_again(
         build(quick_recipe, out, "reference")
         return locked(lock, folder, work)
 
-    monkeypatch.setattr("rnnzoo.generation.build.locked", finish_first)
+    monkeypatch.setattr("rnnzoo.generation.building.build.locked", finish_first)
     reporter = Collector()
     build(quick_recipe, out, "reference", reporter)
     assert reporter.models == 0

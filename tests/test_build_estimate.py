@@ -12,15 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from interrupted_builds import contents
 
-from rnnzoo.cli import cli
-from rnnzoo.generation import build_estimate, training_speed
-from rnnzoo.generation.build import build
-from rnnzoo.generation.build_estimate import Estimate, ask_about, session_on_made_up_data
-from rnnzoo.generation.crews import RayCluster, ThisProcess, WorkerProcesses
+from rnnzoo.cli.main import cli
+from rnnzoo.generation.building import estimate as build_estimate
+from rnnzoo.generation.building import training_speed
+from rnnzoo.generation.building.build import build
+from rnnzoo.generation.building.crews import RayCluster, ThisProcess, WorkerProcesses
+from rnnzoo.generation.building.estimate import Estimate, ask_about, session_on_made_up_data
+from rnnzoo.generation.building.training_speed import Speed, measure_speed
 from rnnzoo.generation.kinds import find_producer, find_recipe, smnist
 from rnnzoo.generation.kinds.smnist import load_digits, made_up_digits
 from rnnzoo.generation.recipes import Recipe
-from rnnzoo.generation.training_speed import Speed, measure_speed
 
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 MILLISECOND = Speed(threads=1, setup=0.0, step=0.001, example=0.0)

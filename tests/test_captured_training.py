@@ -16,19 +16,19 @@ import torch
 from recorded_operations import OperationRecorder, nothing_of_the_host
 from torch import Tensor, nn
 
-from rnnzoo import device_graph
-from rnnzoo.device_graph import WARM_UP_STEPS, RunAhead
-from rnnzoo.emulation import EmulationTraining
-from rnnzoo.emulation_checkpoints import load_checkpoint, save_checkpoint
-from rnnzoo.emulation_config import PROFILES, EmulationConfig
-from rnnzoo.emulation_data import EmulationData
+from rnnzoo.emulation import device_graph
+from rnnzoo.emulation.checkpoints import load_checkpoint, save_checkpoint
+from rnnzoo.emulation.config import PROFILES, EmulationConfig
+from rnnzoo.emulation.data import EmulationData
+from rnnzoo.emulation.device_graph import WARM_UP_STEPS, RunAhead
+from rnnzoo.emulation.trainer import EmulationTraining
 from rnnzoo.encoders import Context, Encoder, Rows, prepare
 from rnnzoo.encoders.registry import BUILT_IN
 from rnnzoo.errors import RnnzooError, UsageError
+from rnnzoo.format.recorded_inputs import RecordedInputs
 from rnnzoo.kinds.digits import INPUTS
-from rnnzoo.network import Network
-from rnnzoo.recorded_inputs import RecordedInputs
-from rnnzoo.recurrence import plain_float32
+from rnnzoo.networks.network import Network
+from rnnzoo.networks.recurrence import plain_float32
 
 CONFIG = replace(PROFILES["quick"], steps=12, rows_per_step=3, rollouts_per_row=2, hidden_size=8)
 SETTINGS = {
@@ -66,8 +66,8 @@ def some_data(rows: int = 8, kind: str = "formal-languages") -> EmulationData:
 @pytest.fixture
 def _without_compiled_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     """As it is on every device but the CPU."""
-    for module in ("fused_networks", "encoders.fused_layers", "encoders.fused_interrogation"):
-        monkeypatch.setattr(f"rnnzoo.{module}.can_compile", lambda *_: False)
+    for module in ("fused_networks", "fused_layers", "fused_interrogation"):
+        monkeypatch.setattr(f"rnnzoo.compiled.{module}.can_compile", lambda *_: False)
 
 
 def training_of(name: str, data: EmulationData | None = None, config: EmulationConfig = CONFIG) -> EmulationTraining:
@@ -291,7 +291,9 @@ def test_training_needs_no_more_than_torch_and_numpy() -> None:
     """So that a GPU can be measured on a machine that has little else."""
     others = "h5py", "click", "safetensors", "numba", "triton", "rich", "yaml"
     blocked = f"import sys; sys.modules.update(dict.fromkeys({others}))"
-    done = subprocess.run([sys.executable, "-c", f"{blocked}; import rnnzoo.emulation"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", f"{blocked}; import rnnzoo.emulation.trainer"], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rnnzoo.lstm_cells import launch_arguments
+from rnnzoo.networks.lstm_cells import launch_arguments
 
 ROOT = Path(__file__).parent.parent
 
@@ -36,7 +36,7 @@ def test_a_kernel_compiles_for_sm_90(name: str, tensors: int) -> None:
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from rnnzoo import cell_kernels
+    from rnnzoo.networks import cell_kernels
 
     kernel = getattr(cell_kernels, name)
     gates = (0,) if name == "cell_forward" else (0, tensors - 1)

@@ -101,9 +101,9 @@ def test_imports_stay_light() -> None:
     """Neither the package nor the help page may load the heavy libraries."""
     heavy = "{'torch', 'datasets', 'h5py', 'matplotlib', 'numba', 'huggingface_hub'}"
     code = (
-        "import sys, rnnzoo, rnnzoo.cli\n"
+        "import sys, rnnzoo, rnnzoo.cli.main\n"
         "from click.testing import CliRunner\n"
-        "for a in (['--help'], ['build', '--help']): assert CliRunner().invoke(rnnzoo.cli.cli, a).exit_code == 0\n"
+        "for a in (['--help'], ['build', '--help']): assert CliRunner().invoke(rnnzoo.cli.main.cli, a).exit_code == 0\n"
         f"print(sorted({heavy} & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -130,7 +130,7 @@ def test_what_is_missing_is_said_before_anything_is_loaded(arguments: list[str],
         "find = importlib.util.find_spec\n"
         "importlib.util.find_spec = lambda name, *rest: None if name == 'ray' else find(name, *rest)\n"
         "from click.testing import CliRunner\n"
-        "from rnnzoo.cli import cli\n"
+        "from rnnzoo.cli.main import cli\n"
         f"result = CliRunner().invoke(cli, {arguments!r})\n"
         "print(type(result.exception).__name__, result.exception, {'torch', 'ray', 'numba'} & set(sys.modules))\n"
     )

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnzoo.conditions import meets
 from rnnzoo.errors import UsageError
-from rnnzoo.schema import Column
-from rnnzoo.zoo import Zoo
+from rnnzoo.format.schema import Column
+from rnnzoo.zoo.conditions import meets
+from rnnzoo.zoo.zoo import Zoo
 
 STEP = Column("step", "int32", (), "", "")
 SHARE = Column("share", "float32", (), "", "")

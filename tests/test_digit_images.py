@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from rnnzoo.errors import RnnzooError, UsageError
-from rnnzoo.generation.build import build
+from rnnzoo.generation.building.build import build
 from rnnzoo.generation.kinds import digit_images as sources
 from rnnzoo.generation.kinds import find_recipe
 from rnnzoo.generation.kinds.digit_images import DigitImages, load_images, read_idx_folder

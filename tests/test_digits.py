@@ -12,6 +12,7 @@ from datasets import load_dataset
 from PIL import Image
 
 from rnnzoo.errors import UsageError
+from rnnzoo.format.verification import verify
 from rnnzoo.generation.engines import Snapshot
 from rnnzoo.generation.engines.reference import ReferenceEngine
 from rnnzoo.generation.kinds import find_recipe
@@ -29,10 +30,9 @@ from rnnzoo.generation.kinds.smnist import (
 )
 from rnnzoo.generation.recipes import Recipe, recipe_from_dict
 from rnnzoo.kinds.digits import PIXEL_MEAN, PIXEL_STD, network_inputs, to_images, to_tiles
-from rnnzoo.lstm import LSTMNetwork
-from rnnzoo.summary import extremes_text
-from rnnzoo.verification import verify
-from rnnzoo.zoo import Zoo
+from rnnzoo.networks.lstm import LSTMNetwork
+from rnnzoo.zoo.summary import extremes_text
+from rnnzoo.zoo.zoo import Zoo
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_a_built_zoo_is_sound_and_names_its_images(digit_folder: Path, digit_zoo
 
 def test_verification_notices_altered_tiles(digit_zoo: Zoo) -> None:
     """A pixel more or less is no matter; another image is."""
-    from rnnzoo.trace_check import trace_excess
+    from rnnzoo.format.trace_check import trace_excess
 
     rows = digit_zoo[:2]
     stored = rows["log_probs"].astype(np.float32)

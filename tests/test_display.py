@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from rich.table import Table
 from rich.text import Text
 
-from rnnzoo.cli import cli
-from rnnzoo.display import OutputClosed, TerminalConsole, printable, say
+from rnnzoo.cli.main import cli
 from rnnzoo.errors import RnnzooError
-from rnnzoo.generation.progress import TerminalReporter
-from rnnzoo.progress_display import LINE_SECONDS, ProgressDisplay
+from rnnzoo.generation.building.reporter import TerminalReporter
+from rnnzoo.terminal.display import OutputClosed, TerminalConsole, printable, say
+from rnnzoo.terminal.progress_display import LINE_SECONDS, ProgressDisplay
 
 CLIPBOARD = "\x1b]52;c;cm0gLXJm\x07"
 STEERING = "\x00\x07\x08\x0b\r\x1b\x7f\x80\x9b\x9d\u202e\u2066\u200f\u2028\udc80\U000e0041"
@@ -173,7 +173,7 @@ def surprised() -> None:
 def test_failures_of_all_kinds_are_told_without_controls(
     command: click.Command, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from rnnzoo import cli as module
+    from rnnzoo.cli import main as module
 
     monkeypatch.setattr(module, "cli", command)
     monkeypatch.setattr(sys, "argv", ["rnnzoo"])

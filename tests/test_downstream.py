@@ -10,14 +10,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnzoo.downstream import DOWNSTREAM_PROFILES, is_seen_half, train_end_to_end, train_on_embeddings
-from rnnzoo.emulated_performance import Emulated, emulated_accuracy, sample_strings
-from rnnzoo.emulation_data import load_data
-from rnnzoo.emulator import Emulator
+from rnnzoo.benchmark.downstream import DOWNSTREAM_PROFILES, is_seen_half, train_end_to_end, train_on_embeddings
+from rnnzoo.emulation.data import load_data
+from rnnzoo.emulation.emulator import Emulator
+from rnnzoo.emulation.performance import Emulated, emulated_accuracy, sample_strings
 from rnnzoo.encoders import build_encoder
 from rnnzoo.kinds import find_kind
 from rnnzoo.kinds.languages import START, VOCABULARY
-from rnnzoo.zoo import Zoo
+from rnnzoo.zoo.zoo import Zoo
 
 CONFIG = replace(DOWNSTREAM_PROFILES["quick"], frozen_steps=300, supervised_steps=40, supervised_rows=8)
 

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from rnnzoo.divergences import DIVERGENCES
-from rnnzoo.emulation import EmulationTraining, evaluate
-from rnnzoo.emulation_checkpoints import load_checkpoint, save_checkpoint
-from rnnzoo.emulation_config import PROFILES, EmulationConfig
-from rnnzoo.emulation_data import EmulationData, load_data
-from rnnzoo.emulator import Emulator
-from rnnzoo.encoders.truth import truth_features
+from rnnzoo.emulation.checkpoints import load_checkpoint, save_checkpoint
+from rnnzoo.emulation.config import PROFILES, EmulationConfig
+from rnnzoo.emulation.data import EmulationData, load_data
+from rnnzoo.emulation.divergences import DIVERGENCES
+from rnnzoo.emulation.emulator import Emulator
+from rnnzoo.emulation.trainer import EmulationTraining, evaluate
+from rnnzoo.encoders.parts.truth import truth_features
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.kinds.digits import network_inputs
-from rnnzoo.network import Network
-from rnnzoo.zoo import Zoo
+from rnnzoo.networks.network import Network
+from rnnzoo.zoo.zoo import Zoo
 
 CONFIG = EmulationConfig(
     profile="quick", steps=12, learning_rate=3e-3, schedule="one-cycle", clip_norm=1.0, rows_per_step=4, hidden_size=12

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 import rnnzoo
-from rnnzoo.downstream import DOWNSTREAM_PROFILES, train_end_to_end
-from rnnzoo.emulation import EmulationTraining
-from rnnzoo.emulation_config import PROFILES
-from rnnzoo.emulation_data import load_data
+from rnnzoo.benchmark.downstream import DOWNSTREAM_PROFILES, train_end_to_end
+from rnnzoo.emulation.config import PROFILES
+from rnnzoo.emulation.data import load_data
+from rnnzoo.emulation.trainer import EmulationTraining
 from rnnzoo.encoders import (
     Context,
     Encoder,
@@ -29,9 +29,9 @@ from rnnzoo.encoders import (
 )
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.kinds import find_kind
-from rnnzoo.network import Network
-from rnnzoo.symmetry import symmetry_of
-from rnnzoo.zoo import Zoo
+from rnnzoo.networks.network import Network
+from rnnzoo.networks.symmetry import symmetry_of
+from rnnzoo.zoo.zoo import Zoo
 
 NETWORK = Network(6, 8, 2, 6)
 CONTEXT = Context(NETWORK, InputSpace("tokens", 6), probe_length=7, truth_size=20)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from rnnzoo.emulation import EmulationTraining
-from rnnzoo.emulation_config import PROFILES
-from rnnzoo.emulation_data import load_data
+from rnnzoo.emulation.config import PROFILES
+from rnnzoo.emulation.data import load_data
+from rnnzoo.emulation.trainer import EmulationTraining
 from rnnzoo.encoders import encoder_names
-from rnnzoo.zoo import Zoo
+from rnnzoo.zoo.zoo import Zoo
 
 PAGE = (Path(__file__).parents[1] / "docs" / "encoders.md").read_text()
 

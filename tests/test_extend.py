@@ -9,19 +9,19 @@ from hypothesis import strategies as st
 from test_faults import Collector
 from test_rebuild import change_provenance
 
-from rnnzoo.cli import cli
+from rnnzoo.cli.main import cli
 from rnnzoo.errors import RnnzooError, UsageError
-from rnnzoo.generation import extend as extend_module
-from rnnzoo.generation.build import build
-from rnnzoo.generation.crews import WorkerProcesses
+from rnnzoo.format.manifest import read_manifest
+from rnnzoo.format.verification import verify
+from rnnzoo.generation.building import extend as extend_module
+from rnnzoo.generation.building.build import build
+from rnnzoo.generation.building.crews import WorkerProcesses
+from rnnzoo.generation.building.extend import extend
+from rnnzoo.generation.building.plan import Plan
 from rnnzoo.generation.engines.reference import ReferenceEngine
-from rnnzoo.generation.extend import extend
 from rnnzoo.generation.kinds import find_recipe
-from rnnzoo.generation.plan import Plan
 from rnnzoo.generation.recipes import Recipe
-from rnnzoo.jobs import cpu_environments
-from rnnzoo.manifest import read_manifest
-from rnnzoo.verification import verify
+from rnnzoo.jobs.processes import cpu_environments
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_the_extended_zoo_is_the_direct_one_file_by_file(
 def test_in_place_by_any_crew_and_more_than_once(
     five: Path, direct: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rnnzoo.generation.plan.MODELS_PER_UNIT", 2)
+    monkeypatch.setattr("rnnzoo.generation.building.plan.MODELS_PER_UNIT", 2)
     assert extend(five, 6, crew=WorkerProcesses(cpu_environments(2))).recipe["models"] == 6
     result = CliRunner().invoke(cli, ["extend", str(five), "--models", "9"])
     assert result.exit_code == 0, result.output
@@ -98,7 +98,7 @@ def test_in_place_by_any_crew_and_more_than_once(
 def test_an_interrupted_extension_goes_on(
     five: Path, direct: dict[str, bytes], trained: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rnnzoo.generation.plan.MODELS_PER_UNIT", 2)
+    monkeypatch.setattr("rnnzoo.generation.building.plan.MODELS_PER_UNIT", 2)
     before = everything(five)
     original = ReferenceEngine.train
 
@@ -179,7 +179,7 @@ def test_a_damaged_zoo_is_not_extended(five: Path) -> None:
 
 
 def test_the_smaller_zoo_is_copied_once(five: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rnnzoo.generation.plan.MODELS_PER_UNIT", 2)
+    monkeypatch.setattr("rnnzoo.generation.building.plan.MODELS_PER_UNIT", 2)
     written: list[int] = []
     original = extend_module._write_unit
 

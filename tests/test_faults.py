@@ -17,13 +17,13 @@ from pathlib import Path
 import pytest
 from interrupted_builds import BUILD, Collector, contents, wait_until
 
-from rnnzoo.generation import plan as plan_module
-from rnnzoo.generation.build import build
-from rnnzoo.generation.crews import WorkerProcesses, train_in_processes
-from rnnzoo.generation.plan import Plan, unit_folder
+from rnnzoo.format.verification import verify
+from rnnzoo.generation.building import plan as plan_module
+from rnnzoo.generation.building.build import build
+from rnnzoo.generation.building.crews import WorkerProcesses, train_in_processes
+from rnnzoo.generation.building.plan import Plan, unit_folder
 from rnnzoo.generation.recipes import Recipe
-from rnnzoo.jobs import cpu_environments, gpu_environments
-from rnnzoo.verification import verify
+from rnnzoo.jobs.processes import cpu_environments, gpu_environments
 
 KILLS = int(os.environ.get("RNNZOO_KILLS", "4"))
 """Random moments at which a worker or the whole build is killed."""

@@ -15,13 +15,13 @@ from strangers_folders import forge
 
 import rnnzoo
 from rnnzoo.errors import RnnzooError, UsageError
+from rnnzoo.format.manifest import file_sha256
+from rnnzoo.format.schema import Column
+from rnnzoo.format.verification import verify
 from rnnzoo.kinds import registry
 from rnnzoo.kinds.formal_languages import FormalLanguages
-from rnnzoo.manifest import file_sha256
-from rnnzoo.schema import Column
-from rnnzoo.summary import extremes_text, provenance_text, snapshot_table
-from rnnzoo.verification import verify
-from rnnzoo.zoo import Zoo
+from rnnzoo.zoo.summary import extremes_text, provenance_text, snapshot_table
+from rnnzoo.zoo.zoo import Zoo
 
 KEPT = Path(__file__).parent / "kept_zoos"
 

@@ -10,13 +10,13 @@ from thread_counts import with_one_and_three_threads
 from torch import Tensor
 
 import rnnzoo.encoders.dwsnet
-from rnnzoo.encoders.connections import Passed
+from rnnzoo.compiled.edge_jobs import PART
+from rnnzoo.compiled.fused_layers import can_fuse_layers, fused_layers
 from rnnzoo.encoders.dwsnet import DWSNetEncoder, EquivariantLayer
-from rnnzoo.encoders.edge_jobs import PART
-from rnnzoo.encoders.edges import stack_tensors
-from rnnzoo.encoders.fused_layers import can_fuse_layers, fused_layers
+from rnnzoo.encoders.parts.connections import Passed
+from rnnzoo.encoders.parts.edges import stack_tensors
 from rnnzoo.encoders.protocol import Context, InputSpace, Rows
-from rnnzoo.network import Network
+from rnnzoo.networks.network import Network
 
 LIFT = 1024.0
 MARGIN = 1e-4

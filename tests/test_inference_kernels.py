@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
+from rnnzoo.compiled.vector_kernels.transposition import transpose_block
+from rnnzoo.compiled.vector_kernels.vectors import LANES, address
 from rnnzoo.generation.engines.numba_kernels.gate_blocks import (
     BLOCK_ROWS,
     Inputs,
@@ -22,8 +24,6 @@ from rnnzoo.generation.engines.numba_kernels.visible_tiles import (
     visible_at,
     visible_inputs,
 )
-from rnnzoo.vector_kernels.transposition import transpose_block
-from rnnzoo.vector_kernels.vectors import LANES, address
 
 UNITS = 32
 WIDTH = 4 * UNITS

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from thread_counts import with_one_and_three_threads
 from torch import Tensor
 
+from rnnzoo.compiled.fused_interrogation import can_interrogate
 from rnnzoo.encoders import Context, InputSpace, Rows
-from rnnzoo.encoders.fused_interrogation import can_interrogate
 from rnnzoo.encoders.probing import InteractiveProbingEncoder
-from rnnzoo.network import Network
-from rnnzoo.symmetry import symmetry_of
+from rnnzoo.networks.network import Network
+from rnnzoo.networks.symmetry import symmetry_of
 
 
 def random_encoder(

@@ -8,7 +8,7 @@ import sys
 
 DROPPED = """
 import signal, sys
-from rnnzoo.interruption import raise_if_interrupted, watch_for_interrupts
+from rnnzoo.jobs.interruption import raise_if_interrupted, watch_for_interrupts
 
 class Dying:
     def __del__(self):

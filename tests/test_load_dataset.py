@@ -10,9 +10,9 @@ import pytest
 import yaml
 from datasets import Features, load_dataset
 
-from rnnzoo.cards import configurations, front_matter, render_card
-from rnnzoo.manifest import read_manifest
-from rnnzoo.zoo import Zoo
+from rnnzoo.format.manifest import read_manifest
+from rnnzoo.zoo.cards import configurations, front_matter, render_card
+from rnnzoo.zoo.zoo import Zoo
 
 
 @pytest.mark.parametrize("name", [None, "weights", "labels"])

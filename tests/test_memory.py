@@ -9,13 +9,13 @@ import sys
 
 import pytest
 
-from rnnzoo.memory import keep_freed_memory
+from rnnzoo.jobs.memory import keep_freed_memory
 
 PAGES_OF_64_MIB = 2**26 // resource.getpagesize()
 SCRIPT = """
 import resource
 import numpy as np
-from rnnzoo.memory import keep_freed_memory
+from rnnzoo.jobs.memory import keep_freed_memory
 
 keep_freed_memory()
 first = np.ones(2**23)

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnzoo.errors import UsageError
-from rnnzoo.lstm import LSTMNetwork, permute_hidden_units, run
-from rnnzoo.network import Network
+from rnnzoo.networks.lstm import LSTMNetwork, permute_hidden_units, run
+from rnnzoo.networks.network import Network
 
 sizes = st.builds(Network, *(st.integers(1, 7) for _ in range(2)), st.integers(1, 3), st.integers(1, 7))
 

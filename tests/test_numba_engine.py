@@ -12,6 +12,7 @@ import torch
 from populations import some_models, table_population, tile_population, token_population, without_targets
 from torch.nn.functional import cross_entropy
 
+from rnnzoo.compiled.vector_kernels.disk_cache import is_compiled
 from rnnzoo.errors import UsageError
 from rnnzoo.generation.engines.interface import Engine, Snapshot, find_engine
 from rnnzoo.generation.engines.numba_engine import NumbaEngine
@@ -23,8 +24,7 @@ from rnnzoo.generation.engines.numba_kernels.rollouts import sample_model
 from rnnzoo.generation.engines.numba_kernels.training import train_model
 from rnnzoo.generation.engines.reference import ReferenceEngine
 from rnnzoo.generation.population import NO_TARGET, Population
-from rnnzoo.lstm import LSTMNetwork
-from rnnzoo.vector_kernels.disk_cache import is_compiled
+from rnnzoo.networks.lstm import LSTMNetwork
 
 GRADIENT_TOLERANCE = 1e-5
 TWO_HUNDRED_STEPS_TOLERANCE = 1e-4

@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from numba import njit
 from populations import tile_population, token_population
 
+from rnnzoo.compiled.vector_kernels import activations, gemm
+from rnnzoo.compiled.vector_kernels.gemm import multiply_accumulate
+from rnnzoo.compiled.vector_kernels.vectors import LANES, address, load, store
 from rnnzoo.generation.engines.numba_kernels.examples import draw_batch, example_arrays, gather_tiles, gather_tokens
 from rnnzoo.generation.engines.numba_kernels.layout import aligned, new_scratch, pack, packed_size, sizes_of, unpack
 from rnnzoo.generation.engines.numba_kernels.optimizer import adamw_update
 from rnnzoo.generation.engines.numba_kernels.random_words import random_block
 from rnnzoo.generation.randomness import Purpose, random_words
-from rnnzoo.network import Network
-from rnnzoo.vector_kernels import activations, gemm
-from rnnzoo.vector_kernels.gemm import multiply_accumulate
-from rnnzoo.vector_kernels.vectors import LANES, address, load, store
+from rnnzoo.networks.network import Network
 
 
 @njit

@@ -12,17 +12,17 @@ import pytest
 import torch
 
 from rnnzoo.errors import RnnzooError, UsageError
+from rnnzoo.format.verification import verify
 from rnnzoo.generation.kinds.digit_images import DigitImages
 from rnnzoo.generation.kinds.smnist import rotated_tiles, split_images, tile_sources
-from rnnzoo.generation.original_export import export_zoo
-from rnnzoo.generation.original_format import released_pixel_values
-from rnnzoo.generation.original_import import import_release
-from rnnzoo.generation.original_losses import released_parts
+from rnnzoo.generation.original.exporting import export_zoo
+from rnnzoo.generation.original.format import released_pixel_values
+from rnnzoo.generation.original.importing import import_release
+from rnnzoo.generation.original.losses import released_parts
 from rnnzoo.kinds.digits import network_inputs
-from rnnzoo.lstm import LSTMNetwork, run_logits
-from rnnzoo.network import Network
-from rnnzoo.verification import verify
-from rnnzoo.zoo import load
+from rnnzoo.networks.lstm import LSTMNetwork, run_logits
+from rnnzoo.networks.network import Network
+from rnnzoo.zoo.zoo import load
 
 ANGLE, NETWORK = 33.0, Network(16, 8, 1, 10)
 TRACED = released_parts()[0][[5, 4000, 40_000]]

@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from rnnzoo.cli import cli
+from rnnzoo.cli.main import cli
 from rnnzoo.errors import RnnzooError, UsageError
-from rnnzoo.generation.image_recognition import recognise_images
+from rnnzoo.format.verification import verify
 from rnnzoo.generation.kinds.digit_images import DigitImages, load_images
 from rnnzoo.generation.kinds.smnist import rotated_tiles, tile_sources
-from rnnzoo.generation.original_arrays import StoredArray
-from rnnzoo.generation.original_export import export_zoo
-from rnnzoo.generation.original_format import pixels_of, released_pixel_values
-from rnnzoo.generation.original_import import import_release
-from rnnzoo.generation.original_release import open_release
+from rnnzoo.generation.original.arrays import StoredArray
+from rnnzoo.generation.original.exporting import export_zoo
+from rnnzoo.generation.original.format import pixels_of, released_pixel_values
+from rnnzoo.generation.original.image_recognition import recognise_images
+from rnnzoo.generation.original.importing import import_release
+from rnnzoo.generation.original.release import open_release
 from rnnzoo.kinds.smnist import DigitTasks
-from rnnzoo.verification import verify
-from rnnzoo.zoo import Zoo, load
+from rnnzoo.zoo.zoo import Zoo, load
 
 REFERENCES = ("formal_languages_original", "smnist_original")
 
@@ -285,7 +285,7 @@ def test_a_failed_import_leaves_nothing(released_digits: Path, tmp_path: Path, m
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("rnnzoo.generation.original_import.write_card", full)
+    monkeypatch.setattr("rnnzoo.generation.original.importing.write_card", full)
     with pytest.raises(RnnzooError, match="disk is full"):
         import_release(released_digits, tmp_path / "zoo")
     assert list(tmp_path.iterdir()) == []

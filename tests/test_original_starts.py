@@ -15,13 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rnnzoo.errors import RnnzooError
-from rnnzoo.generation.original_export import export_zoo
-from rnnzoo.generation.original_import import import_release
+from rnnzoo.format.verification import verify
+from rnnzoo.generation.original.exporting import export_zoo
+from rnnzoo.generation.original.importing import import_release
 from rnnzoo.kinds.languages import END, START
-from rnnzoo.lstm import run
-from rnnzoo.network import Network
-from rnnzoo.verification import verify
-from rnnzoo.zoo import Zoo, load
+from rnnzoo.networks.lstm import run
+from rnnzoo.networks.network import Network
+from rnnzoo.zoo.zoo import Zoo, load
 
 ROWS, RECORDED = 18, 12
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from interrupted_builds import BUILD, wait_until
 
-from rnnzoo.zoo import load
+from rnnzoo.zoo.zoo import load
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "adding_a_zoo.md").read_text()
 FILES = dict(re.findall(r"^```\w+ (\S+\.\w+)\n(.*?)^```$", PAGE, flags=re.M | re.S))

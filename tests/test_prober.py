@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from thread_counts import with_one_and_three_threads
 
+from rnnzoo.compiled.fused_networks import FusedNetworks, can_fuse
 from rnnzoo.errors import UsageError
-from rnnzoo.fused_networks import FusedNetworks, can_fuse
-from rnnzoo.lstm import run
-from rnnzoo.network import Network
-from rnnzoo.prober import Prober
+from rnnzoo.networks.lstm import run
+from rnnzoo.networks.network import Network
+from rnnzoo.networks.prober import Prober
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])

@@ -18,17 +18,17 @@ import pytest
 from interrupted_builds import BUILD, Collector, contents, wait_until
 from test_benchmark import SMALL, Silent, here, records
 
-from rnnzoo.benchmark import run_benchmark
-from rnnzoo.benchmark_plan import BenchmarkConfig
+from rnnzoo.benchmark.matrix import BenchmarkConfig
+from rnnzoo.benchmark.run import run_benchmark
 from rnnzoo.errors import UsageError
-from rnnzoo.generation.build import build
-from rnnzoo.generation.crews import RayCluster
-from rnnzoo.generation.plan import Plan, unit_folder
+from rnnzoo.generation.building.build import build
+from rnnzoo.generation.building.crews import RayCluster
+from rnnzoo.generation.building.plan import Plan, unit_folder
+from rnnzoo.generation.building.units import open_session
 from rnnzoo.generation.recipes import Recipe
-from rnnzoo.generation.units import open_session
-from rnnzoo.job_queue import Job
-from rnnzoo.jobs import Work
-from rnnzoo.ray_jobs import run_on_ray
+from rnnzoo.jobs.processes import Work
+from rnnzoo.jobs.queue import Job
+from rnnzoo.jobs.ray_cluster import run_on_ray
 
 pytest.importorskip("ray")
 pytestmark = [
@@ -40,7 +40,7 @@ PORT = 46379  # of the network namespaces, where no other program is
 HELD_UNITS = """
 import json, os, threading
 from pathlib import Path
-from rnnzoo.generation.remote_units import open_remote_task
+from rnnzoo.generation.building.remote_units import open_remote_task
 
 def open_task(argument):
     train, marker = open_remote_task(argument), Path(os.environ["MARKER"])
@@ -142,7 +142,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Nod
 
 @pytest.fixture
 def five_models_per_unit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rnnzoo.generation.plan.MODELS_PER_UNIT", 5)
+    monkeypatch.setattr("rnnzoo.generation.building.plan.MODELS_PER_UNIT", 5)
 
 
 @pytest.mark.usefixtures("five_models_per_unit")
@@ -244,10 +244,8 @@ def name_of(process: int) -> str:
         return ""
 
 
-SCRIPT = BUILD.replace(
-    "import rnnzoo.cli",
-    "import rnnzoo.cli\nfrom rnnzoo.generation import remote_units\nremote_units.OPENER = 'held_units:open_task'",
-)
+HELD = "from rnnzoo.generation.building import remote_units\nremote_units.OPENER = 'held_units:open_task'"
+SCRIPT = BUILD.replace("import rnnzoo.cli.main", f"import rnnzoo.cli.main\n{HELD}")
 
 
 def options(out: Path, address: str) -> list[str]:

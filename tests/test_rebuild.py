@@ -10,14 +10,14 @@ import pytest
 from click.testing import CliRunner, Result
 from test_verification import accept
 
-from rnnzoo.cli import cli
+from rnnzoo.cli.main import cli
 from rnnzoo.environment import device_kinds
 from rnnzoo.errors import UsageError
+from rnnzoo.format.manifest import canonical_sha256, read_manifest
+from rnnzoo.generation.building.rebuild import LAST_JUDGED_STEP, RELATIVE_TOLERANCE, rebuild
 from rnnzoo.generation.engines.reference import ReferenceEngine
-from rnnzoo.generation.rebuild import LAST_JUDGED_STEP, RELATIVE_TOLERANCE, rebuild
 from rnnzoo.generation.recipes import Recipe
-from rnnzoo.manifest import canonical_sha256, read_manifest
-from rnnzoo.zoo import load
+from rnnzoo.zoo.zoo import load
 
 
 def command(*arguments: str) -> Result:

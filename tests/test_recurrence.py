@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import gradcheck
 
-from rnnzoo.emulator import Emulator
-from rnnzoo.encoders.edges import update_edges
-from rnnzoo.encoders.layers import ResidualCore
-from rnnzoo.network import Network
-from rnnzoo.recurrence import (
+from rnnzoo.emulation.emulator import Emulator
+from rnnzoo.encoders.parts.edges import update_edges
+from rnnzoo.encoders.parts.layers import ResidualCore
+from rnnzoo.networks.network import Network
+from rnnzoo.networks.recurrence import (
     WeightGradients,
     double_cell_gate,
     lstm_layer,

@@ -12,7 +12,7 @@ from rnnzoo.generation.kinds.formal_languages import language_population, langua
 from rnnzoo.generation.recipes import Recipe
 from rnnzoo.generation.traces import expected_loss
 from rnnzoo.kinds.languages import START, score_strings, training_strings
-from rnnzoo.lstm import LSTMNetwork
+from rnnzoo.networks.lstm import LSTMNetwork
 
 
 def silent(steps: int, loss: float) -> None:

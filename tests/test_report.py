@@ -21,15 +21,15 @@ from hypothesis import strategies as st
 from rich.console import Console
 from synthetic_results import LOSSES, write_results
 
-from rnnzoo.cli import cli
+from rnnzoo.benchmark.report import collect_report, emulation_table, write_report
+from rnnzoo.benchmark.report.contents import principal_components, read_points
+from rnnzoo.benchmark.report.html import render_page
+from rnnzoo.benchmark.report.markdown import escape
+from rnnzoo.benchmark.report.style import STYLES
+from rnnzoo.benchmark.results import Estimate, Results, estimate, over_seeds, read_results
+from rnnzoo.cli.main import cli
 from rnnzoo.errors import RnnzooError
 from rnnzoo.kinds.languages import describe_task
-from rnnzoo.report import collect_report, emulation_table, write_report
-from rnnzoo.report.data import principal_components, read_points
-from rnnzoo.report.html import render_page
-from rnnzoo.report.markdown import escape
-from rnnzoo.report.style import STYLES
-from rnnzoo.results import Estimate, Results, estimate, over_seeds, read_results
 
 FEW = ("constant", "truth", "flat", "dwsnet", "interactive", "rollout-probing")
 LARGEST_PAGE = 3_000_000

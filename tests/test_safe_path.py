@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from rnnzoo.job_queue import Job
-from rnnzoo.jobs import Work, run_in_processes
-from rnnzoo.ray_jobs import run_on_ray
+from rnnzoo.jobs.processes import Work, run_in_processes
+from rnnzoo.jobs.queue import Job
+from rnnzoo.jobs.ray_cluster import run_on_ray
 
 NAMES = ("h5py", "numpy", "torch", "click", "rich", "json", "ray", "sitecustomize")
 OPENER = """
@@ -84,6 +84,8 @@ def test_workers_of_ray_are_not_told_of_the_folder(strangers_folder: Path, monke
 
     monkeypatch.setattr(ray, "init", connect)
     with pytest.raises(Exception, match="enough"):
-        run_on_ray(Work("rnnzoo.generation.units:open_task", ""), [], "auto", strangers_folder / "logs", Silent())
+        run_on_ray(
+            Work("rnnzoo.generation.building.units:open_task", ""), [], "auto", strangers_folder / "logs", Silent()
+        )
     assert told == [Path(os.sep)]
     assert Path.cwd() == strangers_folder

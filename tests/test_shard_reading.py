@@ -19,10 +19,10 @@ from test_verification import TRAIN, accept, edit
 from torch.utils.data import DataLoader
 
 import rnnzoo
-from rnnzoo import cache, mapped_shard
-from rnnzoo.cli import cli
+from rnnzoo.cli.main import cli
 from rnnzoo.errors import RnnzooError
-from rnnzoo.zoo import Zoo, load
+from rnnzoo.format import cache, mapped_shard
+from rnnzoo.zoo.zoo import Zoo, load
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def many_shards(tmp_path_factory: pytest.TempPathFactory, built_folder: Path) ->
     """A zoo whose reader may map one shard at a time, as if it had more than a process may open."""
     folder = Path(shutil.copytree(built_folder, tmp_path_factory.mktemp("many") / "zoo"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rnnzoo.shards.MOST_OPEN_FILES", 1)
+        patch.setattr("rnnzoo.format.shards.MOST_OPEN_FILES", 1)
         return load(folder)
 
 
@@ -63,7 +63,7 @@ def test_columns_are_what_hdf5_reads(built_folder: Path, own_cache: Path, settin
 def test_a_sound_file_is_checked_once_for_all_processes(built_folder: Path, own_cache: Path) -> None:
     assert len(load(built_folder)["accuracy"]) == 18
     code = (
-        "import rnnzoo, rnnzoo.mapped_shard as mapped_shard\n"
+        "import rnnzoo, rnnzoo.format.mapped_shard as mapped_shard\n"
         "mapped_shard.hashlib = mapped_shard.find_columns = None\n"
         f"print(rnnzoo.load({str(built_folder)!r})['accuracy'].shape)"
     )

@@ -4,10 +4,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rnnzoo.format.schema import SPLITS
 from rnnzoo.generation.kinds.formal_languages import offsets_entropy
 from rnnzoo.generation.recipes import SplitRule
 from rnnzoo.generation.splits import assign_splits, held_out_count
-from rnnzoo.schema import SPLITS
 
 offsets = st.tuples(*[st.integers(-3, 2)] * 3)
 

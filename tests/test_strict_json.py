@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from rnnzoo import limits
 from rnnzoo.errors import RnnzooError
-from rnnzoo.strict_json import parse_json, read_json
+from rnnzoo.files import limits
+from rnnzoo.files.strict_json import parse_json, read_json
 
 Bounded = Annotated[int, Meta(ge=0, le=9)]
 

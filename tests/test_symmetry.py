@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnzoo.encoders import Context, InputSpace, Rows, build_encoder, encode
-from rnnzoo.lstm import permute_hidden_units, run
-from rnnzoo.network import Network
-from rnnzoo.symmetry import symmetry_of
+from rnnzoo.networks.lstm import permute_hidden_units, run
+from rnnzoo.networks.network import Network
+from rnnzoo.networks.symmetry import symmetry_of
 
 INVARIANT = ("statistics", "dwsnet", "graph", "non-interactive", "interactive", "probe-generator", "rollout-probing")
 SIZES = {
@@ -95,7 +95,7 @@ def test_encoders_are_invariant_under_renumbering_and_under_nothing_else(name: s
 
 def test_the_pooled_last_layer_is_the_mean_of_the_whole_layer() -> None:
     from rnnzoo.encoders.dwsnet import PooledLayer
-    from rnnzoo.encoders.edges import stack_channels, stack_tensors
+    from rnnzoo.encoders.parts.edges import stack_channels, stack_tensors
 
     symmetry = symmetry_of(Network(3, 5, 2, 4))
     layer = PooledLayer(symmetry, stack_channels(symmetry), 6).double()
@@ -115,7 +115,7 @@ def test_the_pooled_last_layer_is_the_mean_of_the_whole_layer() -> None:
 @pytest.mark.parametrize(("channels", "dtype", "tolerance"), [(6, torch.float64, 1e-12), (16, torch.float32, 1e-5)])
 def test_the_equivariant_layer_commutes_with_renumbering(channels: int, dtype: torch.dtype, tolerance: float) -> None:
     from rnnzoo.encoders.dwsnet import PooledLayer
-    from rnnzoo.encoders.edges import stack_channels, stack_tensors
+    from rnnzoo.encoders.parts.edges import stack_channels, stack_tensors
 
     symmetry = symmetry_of(Network(3, 5, 2, 4))
     layer = PooledLayer(symmetry, stack_channels(symmetry), channels).to(dtype)

@@ -11,7 +11,7 @@ from torch import Tensor
 from rnnzoo.encoders import Context, InputSpace, Rows, build_encoder
 from rnnzoo.encoders.rollout_probing import RolloutProbingEncoder
 from rnnzoo.encoders.telling_probes import most_telling, principal_components
-from rnnzoo.network import Network
+from rnnzoo.networks.network import Network
 
 NETWORK = Network(4, 6, 1, 4)
 SPACE = InputSpace("tokens", 4)

@@ -11,7 +11,7 @@ from populations import table_population, token_population
 from rnnzoo.errors import UsageError
 from rnnzoo.generation.population import NO_TARGET, TokenExamples
 from rnnzoo.generation.randomness import Purpose, random_words
-from rnnzoo.network import Network
+from rnnzoo.networks.network import Network
 
 
 def test_a_batch_is_the_rows_drawn_with_their_targets() -> None:

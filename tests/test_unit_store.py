@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from rnnzoo.cli import cli
+from rnnzoo.cli.main import cli
 from rnnzoo.errors import RnnzooError, UsageError
-from rnnzoo.generation.plan import Plan
+from rnnzoo.generation.building.plan import Plan
+from rnnzoo.generation.building.remote_units import open_remote_task, remote_work
+from rnnzoo.generation.building.unit_store import UnitStore
+from rnnzoo.generation.building.units import open_session, unit_path
 from rnnzoo.generation.recipes import Recipe
-from rnnzoo.generation.remote_units import open_remote_task, remote_work
-from rnnzoo.generation.unit_store import UnitStore
-from rnnzoo.generation.units import open_session, unit_path
 
 
 @pytest.fixture(scope="module")

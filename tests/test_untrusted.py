@@ -19,9 +19,9 @@ from strangers_folders import forge, forge_encoder
 import rnnzoo
 from rnnzoo.encoders import Context, InputSpace, build_encoder, save_encoder
 from rnnzoo.errors import RnnzooError, UsageError
-from rnnzoo.generation.plan import Plan
+from rnnzoo.generation.building.plan import Plan
 from rnnzoo.generation.recipes import Recipe
-from rnnzoo.network import Network
+from rnnzoo.networks.network import Network
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits memory through /proc and setrlimit")
 

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from limited_process import LimitedProcess, limited_process
 
 from rnnzoo.errors import RnnzooError
-from rnnzoo.generation.original_export import export_zoo
-from rnnzoo.generation.original_release import open_release
-from rnnzoo.generation.original_values import check_values
-from rnnzoo.zoo import Zoo
+from rnnzoo.generation.original.exporting import export_zoo
+from rnnzoo.generation.original.release import open_release
+from rnnzoo.generation.original.values import check_values
+from rnnzoo.zoo.zoo import Zoo
 
 Damage = Callable[[Path], object]
 

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from test_verification import TRAIN, accept, problems
 
 from rnnzoo.errors import RnnzooError
-from rnnzoo.generation.original_export import export_zoo
-from rnnzoo.manifest import read_manifest
-from rnnzoo.mapped_shard import MappedShard
-from rnnzoo.shard_layout import ShardPlan
-from rnnzoo.shards import plan_of
-from rnnzoo.zoo import load
+from rnnzoo.format.manifest import read_manifest
+from rnnzoo.format.mapped_shard import MappedShard
+from rnnzoo.format.shard_layout import ShardPlan
+from rnnzoo.format.shards import plan_of
+from rnnzoo.generation.original.exporting import export_zoo
+from rnnzoo.zoo.zoo import load
 
 Change = Callable[[h5py.File], None]
 MEMORY = 2**30

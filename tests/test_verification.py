@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from rnnzoo.errors import RnnzooError
-from rnnzoo.manifest import ShardFile, file_sha256, read_manifest
-from rnnzoo.summary import extremes_text
-from rnnzoo.verification import verify
-from rnnzoo.zoo import load
+from rnnzoo.format.manifest import ShardFile, file_sha256, read_manifest
+from rnnzoo.format.verification import verify
+from rnnzoo.zoo.summary import extremes_text
+from rnnzoo.zoo.zoo import load
 
 TRAIN = "data/train-00000-of-00001.h5"
 VALIDATION = "data/validation-00000-of-00001.h5"

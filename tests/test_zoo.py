@@ -9,10 +9,10 @@ import torch
 from torch.utils.data import DataLoader
 
 import rnnzoo
-from rnnzoo import cache, mapped_shard, shards
 from rnnzoo.errors import UsageError
-from rnnzoo.trace_check import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE
-from rnnzoo.zoo import Zoo
+from rnnzoo.format import cache, mapped_shard, shards
+from rnnzoo.format.trace_check import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE
+from rnnzoo.zoo.zoo import Zoo
 
 
 def test_columns_have_the_schemas_dtypes_and_shapes(zoo: Zoo) -> None:

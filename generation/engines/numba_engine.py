@@ -13,6 +13,7 @@ import numpy as np
 from numba import config
 from numpy.typing import NDArray
 
+from rnnzoo.compiled.vector_kernels.disk_cache import is_compiled
 from rnnzoo.environment import processor_name
 from rnnzoo.generation.engines.interface import Progress, Snapshot, check_tokens
 from rnnzoo.generation.engines.numba_kernels.classification import classify_model
@@ -23,7 +24,6 @@ from rnnzoo.generation.engines.numba_kernels.rollouts import sample_model
 from rnnzoo.generation.engines.numba_kernels.training import train_model
 from rnnzoo.generation.engines.workers import Workers
 from rnnzoo.generation.population import Population, TileExamples, TokenExamples
-from rnnzoo.vector_kernels.disk_cache import is_compiled
 
 STEPS_PER_CALL = 25
 TRAINING_ROWS = 12

@@ -16,7 +16,7 @@ from rnnzoo.environment import processor_name
 from rnnzoo.generation.engines.interface import Progress, Snapshot
 from rnnzoo.generation.population import NO_TARGET, Population, TileExamples
 from rnnzoo.generation.randomness import Purpose, random_words, unit_floats
-from rnnzoo.lstm import LSTMNetwork
+from rnnzoo.networks.lstm import LSTMNetwork
 
 PROGRESS_EVERY = 25
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rnnzoo.generation.population import Population, TokenExamples
-from rnnzoo.network import Network
+from rnnzoo.networks.network import Network
 
 PRECISIONS = ("tf32x3", "ieee", "tf32")
 """What `tl.dot` may do with float32 factors.

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnzoo import limits
 from rnnzoo.errors import RnnzooError, UsageError
+from rnnzoo.files import limits
 from rnnzoo.kinds.digits import CLASSES, SIDE
 from rnnzoo.kinds.smnist import DIGIT_IMAGES, DigitTasks
 

@@ -16,7 +16,7 @@ from rnnzoo.generation.recipes import PAPER_SNAPSHOTS, Protocol, Recipe, Rollout
 from rnnzoo.generation.traces import expected_loss, half_precision, identity_values
 from rnnzoo.kinds.formal_languages import LanguageTasks
 from rnnzoo.kinds.languages import LETTERS, START, VOCABULARY, score_strings, training_strings
-from rnnzoo.network import Network
+from rnnzoo.networks.network import Network
 
 
 def draw_tasks(recipe: Recipe, model_ids: Sequence[int]) -> NDArray[np.int8]:

@@ -21,7 +21,7 @@ from rnnzoo.generation.recipes import PAPER_SNAPSHOTS, Protocol, Recipe, Rollout
 from rnnzoo.generation.traces import half_precision, identity_values
 from rnnzoo.kinds.digits import CLASSES, SIDE, TILE_PIXELS, pixel_values, to_tiles
 from rnnzoo.kinds.smnist import DIGIT_IMAGES, DigitTasks
-from rnnzoo.network import Network
+from rnnzoo.networks.network import Network
 
 _PART_SEED = 0
 """The split of the images is the same in every zoo, whatever its seed."""

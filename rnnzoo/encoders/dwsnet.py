@@ -8,12 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from rnnzoo.encoders.connections import Connections, Passed
-from rnnzoo.encoders.edges import NodeEmbedding, key_of, stack_channels, stack_tensors, uniform
-from rnnzoo.encoders.fused_layers import LayerWeights, can_fuse_layers, fused_layers
-from rnnzoo.encoders.layers import mlp
+from rnnzoo.compiled.fused_layers import LayerWeights, can_fuse_layers, fused_layers
+from rnnzoo.encoders.parts.connections import Connections, Passed
+from rnnzoo.encoders.parts.edges import NodeEmbedding, key_of, stack_channels, stack_tensors, uniform
+from rnnzoo.encoders.parts.layers import mlp
 from rnnzoo.encoders.protocol import Context, Encoder, Rows
-from rnnzoo.symmetry import Axes, Symmetry, symmetry_of
+from rnnzoo.networks.symmetry import Axes, Symmetry, symmetry_of
 
 
 class DWSNetEncoder(Encoder):

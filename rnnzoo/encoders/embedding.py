@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rnnzoo.atomic import atomic_path, write_json
 from rnnzoo.encoders.protocol import Encoder
 from rnnzoo.encoders.registry import is_installed
 from rnnzoo.encoders.saved import CONFIG_NAME, FORMAT, WEIGHTS_NAME, read_saved_encoder
 from rnnzoo.errors import UsageError
-from rnnzoo.manifest import canonical_sha256, file_sha256
+from rnnzoo.files.atomic import atomic_path, write_json
+from rnnzoo.format.manifest import canonical_sha256, file_sha256
 
 
 def save_encoder(encoder: Encoder, folder: str | Path) -> None:

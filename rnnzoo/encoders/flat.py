@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from rnnzoo.encoders.layers import mlp
+from rnnzoo.encoders.parts.layers import mlp
 from rnnzoo.encoders.protocol import Context, Encoder, Rows
 
 

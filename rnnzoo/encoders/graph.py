@@ -9,11 +9,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from rnnzoo.encoders.connections import Connections
-from rnnzoo.encoders.edges import NodeEmbedding, key_of, stack_channels, stack_tensors, uniform
-from rnnzoo.encoders.layers import mlp
+from rnnzoo.encoders.parts.connections import Connections
+from rnnzoo.encoders.parts.edges import NodeEmbedding, key_of, stack_channels, stack_tensors, uniform
+from rnnzoo.encoders.parts.layers import mlp
 from rnnzoo.encoders.protocol import Context, Encoder, Rows
-from rnnzoo.symmetry import Axes, symmetry_of
+from rnnzoo.networks.symmetry import Axes, symmetry_of
 
 
 class GraphEncoder(Encoder):

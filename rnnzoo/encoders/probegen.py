@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from rnnzoo.encoders.layers import mlp
+from rnnzoo.encoders.parts.layers import mlp
 from rnnzoo.encoders.protocol import Context, Encoder, Rows
 
 

@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from rnnzoo.encoders.fused_interrogation import can_interrogate, interrogate
-from rnnzoo.encoders.layers import ResidualCore, mlp
+from rnnzoo.compiled.fused_interrogation import can_interrogate, interrogate
+from rnnzoo.encoders.parts.layers import ResidualCore, mlp
 from rnnzoo.encoders.protocol import Context, Encoder, Rows
 from rnnzoo.errors import UsageError
 

@@ -14,15 +14,15 @@ from msgspec import Meta
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rnnzoo import limits
-from rnnzoo.encoders.truth import truth_features
+from rnnzoo.encoders.parts.truth import truth_features
 from rnnzoo.errors import RnnzooError, UsageError
-from rnnzoo.network import Network
-from rnnzoo.prober import Prober
-from rnnzoo.symmetry import symmetry_of
+from rnnzoo.files import limits
+from rnnzoo.networks.network import Network
+from rnnzoo.networks.prober import Prober
+from rnnzoo.networks.symmetry import symmetry_of
 
 if TYPE_CHECKING:
-    from rnnzoo.zoo import Zoo
+    from rnnzoo.zoo.zoo import Zoo
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Rows:
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """The weights by tensor name, gates split off: each [M, channels, *group sizes]; see `rnnzoo.symmetry`."""
+        """The weights by tensor name, gates split off, each [M, channels, *group sizes]; see `Symmetry.split`."""
         return symmetry_of(self.network).split(self.weights)
 
     @cached_property
@@ -238,7 +238,7 @@ def permute(encoder: Encoder, rows: Rows, permutations: Mapping[str, Tensor]) ->
     Args:
         encoder: whose `prepare` made what the rows hold.
         rows: the networks, M.
-        permutations: int64 [M, size] by group; see `rnnzoo.symmetry.Symmetry.permute`.
+        permutations: int64 [M, size] by group; see `rnnzoo.networks.symmetry.Symmetry.permute`.
     """
     weights = symmetry_of(rows.network).permute(rows.weights, permutations)
     return prepare(encoder, replace(rows, weights=weights))

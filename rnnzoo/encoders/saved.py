@@ -10,13 +10,13 @@ from typing import Annotated, Any
 import torch
 from msgspec import Meta
 
-from rnnzoo import limits
 from rnnzoo.encoders.protocol import Context, Encoder, InputSpace
 from rnnzoo.encoders.registry import build_encoder, find_encoder, is_installed
 from rnnzoo.errors import RnnzooError
-from rnnzoo.manifest import Sha256, canonical_sha256, file_sha256
-from rnnzoo.network import Network
-from rnnzoo.strict_json import read_json, reading, typed
+from rnnzoo.files import limits
+from rnnzoo.files.strict_json import read_json, reading, typed
+from rnnzoo.format.manifest import Sha256, canonical_sha256, file_sha256
+from rnnzoo.networks.network import Network
 
 FORMAT = 2
 CONFIG_NAME, WEIGHTS_NAME = "encoder.json", "encoder.safetensors"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rnnzoo.encoders.layers import mlp
+from rnnzoo.encoders.parts.layers import mlp
 from rnnzoo.encoders.protocol import Context, Encoder, Rows
-from rnnzoo.symmetry import symmetry_of
+from rnnzoo.networks.symmetry import symmetry_of
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rnnzoo.encoders.protocol import Context
-from rnnzoo.prober import Prober
+from rnnzoo.networks.prober import Prober
 
 ANSWERING = 512
 """Networks that are asked."""

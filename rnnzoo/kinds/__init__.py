@@ -4,11 +4,8 @@ Whoever adds a kind needs the names below, and those of `rnnzoo.kinds.properties
 """
 
 from rnnzoo.errors import require
-from rnnzoo.kinds.kind import Colouring, Curve, Kind, classes_of
-from rnnzoo.kinds.registry import find_kind, kind_names
-from rnnzoo.network import Network
-from rnnzoo.recorded_inputs import RecordedInputs
-from rnnzoo.schema import (
+from rnnzoo.format.recorded_inputs import RecordedInputs
+from rnnzoo.format.schema import (
     Column,
     identity_columns,
     loss_column,
@@ -17,6 +14,9 @@ from rnnzoo.schema import (
     trace_column,
     weight_columns,
 )
+from rnnzoo.kinds.kind import Colouring, Curve, Kind, classes_of
+from rnnzoo.kinds.registry import find_kind, kind_names
+from rnnzoo.networks.network import Network
 
 __all__ = [
     "Colouring",

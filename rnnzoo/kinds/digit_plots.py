@@ -14,10 +14,10 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, SubFigure
 
 from rnnzoo.kinds.digits import to_images
-from rnnzoo.plots import save_figure, step_axis
+from rnnzoo.zoo.plots import save_figure, step_axis
 
 if TYPE_CHECKING:
-    from rnnzoo.zoo import Model, Zoo
+    from rnnzoo.zoo.zoo import Model, Zoo
 
 MODELS_DRAWN = 4
 TRACES_DRAWN = 12

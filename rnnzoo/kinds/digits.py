@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnzoo.recorded_inputs import RecordedInputs
+from rnnzoo.format.recorded_inputs import RecordedInputs
 
 SIDE = 28
 TILE_SIDE = 4

@@ -10,12 +10,10 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from rnnzoo import limits
 from rnnzoo.errors import require
-from rnnzoo.kinds.kind import Colouring, Curve, Kind, classes_of
-from rnnzoo.kinds.languages import LETTERS, START, SYMBOLS, VOCABULARY, describe_task, score_strings, to_text
-from rnnzoo.recorded_inputs import RecordedInputs
-from rnnzoo.schema import (
+from rnnzoo.files import limits
+from rnnzoo.format.recorded_inputs import RecordedInputs
+from rnnzoo.format.schema import (
     Column,
     identity_columns,
     is_imported,
@@ -25,11 +23,13 @@ from rnnzoo.schema import (
     trace_column,
     weight_columns,
 )
+from rnnzoo.kinds.kind import Colouring, Curve, Kind, classes_of
+from rnnzoo.kinds.languages import LETTERS, START, SYMBOLS, VOCABULARY, describe_task, score_strings, to_text
 
 if TYPE_CHECKING:
-    from rnnzoo.emulated_performance import Emulated
+    from rnnzoo.emulation.performance import Emulated
     from rnnzoo.kinds.properties import Property
-    from rnnzoo.zoo import Model, Zoo
+    from rnnzoo.zoo.zoo import Model, Zoo
 
 Offset = Annotated[int, Meta(ge=-100, le=100)]
 

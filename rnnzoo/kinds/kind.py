@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnzoo.errors import UsageError
-from rnnzoo.recorded_inputs import RecordedInputs
-from rnnzoo.schema import Column
+from rnnzoo.format.recorded_inputs import RecordedInputs
+from rnnzoo.format.schema import Column
 
 if TYPE_CHECKING:
-    from rnnzoo.emulated_performance import Emulated
+    from rnnzoo.emulation.performance import Emulated
     from rnnzoo.kinds.properties import Property
-    from rnnzoo.zoo import Model, Zoo
+    from rnnzoo.zoo.zoo import Model, Zoo
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ class Kind:
 
     def draw(self, zoo: Zoo, path: Path) -> None:
         """Draw a zoo as a PNG: its curves over optimizer steps, coloured by split."""
-        from rnnzoo.plots import plot_curves
+        from rnnzoo.zoo.plots import plot_curves
 
         curves = self.curves or tuple(Curve(name, name) for name in self.metrics_of(zoo.columns)[:2])
         plot_curves(zoo, curves, path)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from rnnzoo.zoo import Zoo
+    from rnnzoo.zoo.zoo import Zoo
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,17 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from rnnzoo.errors import require
+from rnnzoo.format.recorded_inputs import RecordedInputs
+from rnnzoo.format.schema import (
+    Column,
+    identity_columns,
+    is_imported,
+    loss_column,
+    network_of,
+    share_column,
+    trace_column,
+    weight_columns,
+)
 from rnnzoo.kinds.digits import (
     CLASSES,
     INPUTS,
@@ -27,22 +38,11 @@ from rnnzoo.kinds.digits import (
     to_images,
 )
 from rnnzoo.kinds.kind import Colouring, Curve, Kind
-from rnnzoo.recorded_inputs import RecordedInputs
-from rnnzoo.schema import (
-    Column,
-    identity_columns,
-    is_imported,
-    loss_column,
-    network_of,
-    share_column,
-    trace_column,
-    weight_columns,
-)
 
 if TYPE_CHECKING:
-    from rnnzoo.emulated_performance import Emulated
+    from rnnzoo.emulation.performance import Emulated
     from rnnzoo.kinds.properties import Property
-    from rnnzoo.zoo import Model, Zoo
+    from rnnzoo.zoo.zoo import Model, Zoo
 
 DIGIT_IMAGES = {
     ("mnist", "all"): "edc0d1098aa497be14ace79ddd5171e5a3dcf9c4d196c015389203eb3ba1f59b",

@@ -7,10 +7,9 @@ import math
 import numpy as np
 from numba import njit
 
-from rnnzoo.generation.engines.numba_kernels.layout import GROUP, input_rows, layer_start, readout_start
-from rnnzoo.vector_kernels.activations import exponential
-from rnnzoo.vector_kernels.gemm import multiply_accumulate
-from rnnzoo.vector_kernels.vectors import (
+from rnnzoo.compiled.vector_kernels.activations import exponential
+from rnnzoo.compiled.vector_kernels.gemm import multiply_accumulate
+from rnnzoo.compiled.vector_kernels.vectors import (
     LANES,
     address,
     at_least,
@@ -21,6 +20,7 @@ from rnnzoo.vector_kernels.vectors import (
     store,
     sum_of_lanes,
 )
+from rnnzoo.generation.engines.numba_kernels.layout import GROUP, input_rows, layer_start, readout_start
 
 _ONE = np.float32(1.0)
 _STEPS_PER_PRODUCT = 64

@@ -8,6 +8,9 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit
 
+from rnnzoo.compiled.vector_kernels.gemm import multiply_accumulate
+from rnnzoo.compiled.vector_kernels.rows import copy_row
+from rnnzoo.compiled.vector_kernels.vectors import address
 from rnnzoo.generation.engines.numba_kernels.forward import derive_forward_weights
 from rnnzoo.generation.engines.numba_kernels.gate_blocks import BLOCK_ROWS, blocks_of
 from rnnzoo.generation.engines.numba_kernels.inference import (
@@ -22,9 +25,6 @@ from rnnzoo.generation.engines.numba_kernels.inference import (
 from rnnzoo.generation.engines.numba_kernels.layout import layer_start
 from rnnzoo.generation.engines.numba_kernels.sources import SOURCES
 from rnnzoo.generation.engines.numba_kernels.visible_tiles import first_visible, list_visible, visible_inputs
-from rnnzoo.vector_kernels.gemm import multiply_accumulate
-from rnnzoo.vector_kernels.rows import copy_row
-from rnnzoo.vector_kernels.vectors import address
 
 _LARGE_PRODUCT = 1e200
 

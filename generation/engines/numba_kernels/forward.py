@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from rnnzoo.generation.engines.numba_kernels.layout import GROUP, input_rows, layer_start, readout_start
-from rnnzoo.vector_kernels.activations import (
+from rnnzoo.compiled.vector_kernels.activations import (
     divide_three,
     divide_two,
     sigmoid_fraction,
     tanh_fraction,
 )
-from rnnzoo.vector_kernels.gemm import multiply_accumulate
-from rnnzoo.vector_kernels.rows import copy_row
-from rnnzoo.vector_kernels.vectors import LANES, address, load, store
+from rnnzoo.compiled.vector_kernels.gemm import multiply_accumulate
+from rnnzoo.compiled.vector_kernels.rows import copy_row
+from rnnzoo.compiled.vector_kernels.vectors import LANES, address, load, store
+from rnnzoo.generation.engines.numba_kernels.layout import GROUP, input_rows, layer_start, readout_start
 
 MASKED = np.float32(-1e30)
 

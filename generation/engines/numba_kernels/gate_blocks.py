@@ -13,10 +13,10 @@ from llvmlite import ir
 from numba import njit, types
 from numba.core.extending import intrinsic
 
+from rnnzoo.compiled.vector_kernels.activations import next_state
+from rnnzoo.compiled.vector_kernels.gemm import emit_multiply_add
+from rnnzoo.compiled.vector_kernels.vectors import FLOAT, LANES, VECTOR, load, store
 from rnnzoo.generation.engines.numba_kernels.layout import GROUP
-from rnnzoo.vector_kernels.activations import next_state
-from rnnzoo.vector_kernels.gemm import emit_multiply_add
-from rnnzoo.vector_kernels.vectors import FLOAT, LANES, VECTOR, load, store
 
 BLOCK_ROWS = 6 if LANES == 16 else 3
 """Rows whose four gates stay in registers: 24 of 32 with AVX-512, 12 of 16 with AVX2."""

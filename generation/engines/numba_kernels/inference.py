@@ -9,15 +9,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from rnnzoo.generation.engines.numba_kernels.forward import MASKED
-from rnnzoo.generation.engines.numba_kernels.gate_blocks import BLOCK_ROWS, Inputs, next_states, pre_activations
-from rnnzoo.generation.engines.numba_kernels.layout import GROUP, input_rows, layer_start, readout_start
-from rnnzoo.generation.engines.numba_kernels.visible_tiles import visible_at
-from rnnzoo.vector_kernels.activations import exponential
-from rnnzoo.vector_kernels.gemm import multiply_accumulate
-from rnnzoo.vector_kernels.rows import copy_row
-from rnnzoo.vector_kernels.transposition import transpose_block
-from rnnzoo.vector_kernels.vectors import (
+from rnnzoo.compiled.vector_kernels.activations import exponential
+from rnnzoo.compiled.vector_kernels.gemm import multiply_accumulate
+from rnnzoo.compiled.vector_kernels.rows import copy_row
+from rnnzoo.compiled.vector_kernels.transposition import transpose_block
+from rnnzoo.compiled.vector_kernels.vectors import (
     LANES,
     address,
     at_least,
@@ -25,6 +21,10 @@ from rnnzoo.vector_kernels.vectors import (
     splat,
     store,
 )
+from rnnzoo.generation.engines.numba_kernels.forward import MASKED
+from rnnzoo.generation.engines.numba_kernels.gate_blocks import BLOCK_ROWS, Inputs, next_states, pre_activations
+from rnnzoo.generation.engines.numba_kernels.layout import GROUP, input_rows, layer_start, readout_start
+from rnnzoo.generation.engines.numba_kernels.visible_tiles import visible_at
 
 
 class Starts(NamedTuple):

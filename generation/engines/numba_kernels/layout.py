@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from rnnzoo.network import Network
+from rnnzoo.networks.network import Network
 
 GROUP = 16
 """Hidden units whose gates lie side by side; every padded size is a multiple of it."""

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
-from rnnzoo.vector_kernels.vectors import LANES, load, multiply_add, splat, square_root, store
+from rnnzoo.compiled.vector_kernels.vectors import LANES, load, multiply_add, splat, square_root, store
 
 
 @njit

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit
 
+from rnnzoo.compiled.vector_kernels.rows import softmax_row
 from rnnzoo.generation.engines.numba_kernels.forward import derive_forward_weights
 from rnnzoo.generation.engines.numba_kernels.gate_blocks import blocks_of
 from rnnzoo.generation.engines.numba_kernels.inference import advance, new_starts, reset_states
@@ -15,7 +16,6 @@ from rnnzoo.generation.engines.numba_kernels.random_words import random_block
 from rnnzoo.generation.engines.numba_kernels.sources import SOURCES
 from rnnzoo.generation.engines.numba_kernels.visible_tiles import visible_inputs
 from rnnzoo.generation.randomness import Purpose
-from rnnzoo.vector_kernels.rows import softmax_row
 
 _ROLLOUT = np.uint64(Purpose.ROLLOUT)
 _LANES = 4

@@ -12,8 +12,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from rnnzoo.compiled.vector_kernels.vectors import address
 from rnnzoo.generation.engines.numba_kernels.gate_blocks import BLOCK_ROWS, Inputs
-from rnnzoo.vector_kernels.vectors import address
 
 
 class VisibleInputs(NamedTuple):

@@ -1,0 +1,1 @@
+"""Building a zoo: units, who trains them, packing, extending, rebuilding."""

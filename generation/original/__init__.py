@@ -1,0 +1,1 @@
+"""The original authors' release: read, checked, imported and exported."""

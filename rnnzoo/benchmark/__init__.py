@@ -1,0 +1,1 @@
+"""Comparing encoders: a matrix of runs, downstream properties, results and their report."""

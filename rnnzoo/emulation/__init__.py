@@ -1,0 +1,1 @@
+"""Pre-training an encoder by imitating the networks (paper section 3)."""

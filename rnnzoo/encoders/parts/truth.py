@@ -1,0 +1,22 @@
+"""What is known of a zoo's rows beside their weights, for the upper rail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from rnnzoo.zoo.zoo import Zoo
+
+
+def truth_features(zoo: Zoo) -> Tensor:
+    """What there is to know of each row as numbers: task, training step and accuracy, float32 [rows, truth_size].
+
+    Steps count on a logarithmic scale; what cannot be known is 0.
+    """
+    step = np.log1p(zoo["step"]) / np.log1p(20_000)
+    known = np.column_stack([zoo.kind.task_features(zoo), step, np.nan_to_num(zoo.kind.headline(zoo))])
+    return torch.from_numpy(known.astype(np.float32))

@@ -1,0 +1,1 @@
+"""The format of a zoo: columns, manifest, shards, and their verification."""

@@ -1,0 +1,1 @@
+"""Independent jobs on worker processes of this machine or of a cluster."""

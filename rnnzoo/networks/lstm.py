@@ -1,0 +1,136 @@
+"""Run the zoo's networks: one as a PyTorch module, or many at once from their flat weight vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from rnnzoo.errors import UsageError
+from rnnzoo.networks.network import Network
+from rnnzoo.networks.symmetry import symmetry_of
+
+State = tuple[Tensor, Tensor]
+
+
+class LSTMNetwork(nn.Module):
+    """One network of a zoo as a PyTorch module: `nn.LSTM`, then a linear read-out of its top layer.
+
+    Calling it gives log-probabilities, the quantity that zoos record.
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        self.lstm = nn.LSTM(network.input_size, network.hidden_size, network.layers, batch_first=True)
+        self.linear = nn.Linear(network.hidden_size, network.output_size)
+
+    @classmethod
+    def from_weights(cls, network: Network, weights: NDArray[np.float32]) -> LSTMNetwork:
+        """The module whose parameters are a flat weight vector [P]."""
+        module = cls(network)
+        with torch.no_grad():
+            for name, tensor in network.unflatten(weights).items():
+                module.get_parameter(_module_name(name)).copy_(torch.tensor(tensor))
+        return module
+
+    def flat_weights(self) -> NDArray[np.float32]:
+        """All parameters as one flat vector, float32 [P], a copy."""
+        parts = [self.get_parameter(_module_name(p.name)).detach().flatten() for p in self.network.parameters()]
+        return torch.cat(parts).numpy()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Log-probabilities [batch, positions, output_size].
+
+        Args:
+            inputs: float [batch, positions, input_size], or integer tokens [batch, positions], made one-hot.
+        """
+        return torch.log_softmax(self.logits(inputs), dim=-1)
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """As `forward`, without the normalisation."""
+        return self.advance(inputs, None)[0]
+
+    def advance(self, inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """Logits of some more positions and the state after them, starting from `state` (zero if None)."""
+        hidden, state = self.lstm(_dense(inputs, self.network.input_size, self.linear.weight.dtype), state)
+        return self.linear(hidden), state
+
+
+def run(network: Network, weights: Tensor, inputs: Tensor) -> Tensor:
+    """Log-probabilities of many networks at once, each on sequences of its own or all on the same.
+
+    Args:
+        network: their shape.
+        weights: flat weights [M, P].
+        inputs: float [M or 1, batch, positions, input_size], or integer tokens [M or 1, batch, positions].
+
+    Returns:
+        Log-probabilities [M, batch, positions, output_size]; differentiable in weights and inputs.
+    """
+    return torch.log_softmax(run_logits(network, weights, inputs), dim=-1)
+
+
+def run_logits(network: Network, weights: Tensor, inputs: Tensor) -> Tensor:
+    """As `run`, without the normalisation."""
+    tensors = network.unflatten(weights)
+    hidden = _dense(inputs, network.input_size, weights.dtype)
+    hidden = hidden.expand(weights.shape[0], *hidden.shape[1:])
+    models, batch, positions, _ = hidden.shape
+    for layer in range(network.layers):
+        bias = tensors[f"bias_ih_l{layer}"] + tensors[f"bias_hh_l{layer}"]
+        projected = torch.baddbmm(
+            bias[:, None], hidden.flatten(1, 2), tensors[f"weight_ih_l{layer}"].transpose(1, 2)
+        ).unflatten(1, (batch, positions))
+        recurrent = tensors[f"weight_hh_l{layer}"].transpose(1, 2)
+        output = weights.new_zeros(models, batch, network.hidden_size)
+        cell = torch.zeros_like(output)
+        outputs = []
+        for position in range(positions):
+            gates = torch.baddbmm(projected[:, :, position], output, recurrent)
+            enter, forget, candidate, leave = gates.chunk(4, dim=-1)
+            cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
+            output = leave.sigmoid() * cell.tanh()
+            outputs.append(output)
+        hidden = torch.stack(outputs, dim=2)
+    logits = torch.baddbmm(
+        tensors["linear.bias"][:, None], hidden.flatten(1, 2), tensors["linear.weight"].transpose(1, 2)
+    )
+    return logits.unflatten(1, (batch, positions))
+
+
+def permute_hidden_units(
+    network: Network, weights: NDArray[np.float32], permutations: list[NDArray[np.integer]]
+) -> NDArray[np.float32]:
+    """The same functions with their hidden units renumbered: outputs do not change, weights do.
+
+    Args:
+        network: shape of the networks.
+        weights: flat weights [..., P].
+        permutations: one permutation of range(hidden_size) per layer; unit i of the result is unit
+            permutation[i] of the original.
+
+    Returns:
+        Flat weights [..., P], a copy.
+    """
+    if len(permutations) != network.layers:
+        raise UsageError(f"{network.describe()} needs {network.layers} permutations, one per layer.")
+    orders = {f"hidden_l{layer}": torch.from_numpy(np.array(p))[None] for layer, p in enumerate(permutations)}
+    return weights[..., symmetry_of(network).source_index(orders)[0].numpy()]
+
+
+def _module_name(parameter: str) -> str:
+    return parameter if parameter.startswith("linear.") else f"lstm.{parameter}"
+
+
+def _dense(inputs: Tensor, size: int, dtype: torch.dtype) -> Tensor:
+    """Tokens as one-hot vectors; vectors as they are."""
+    if inputs.is_floating_point():
+        if inputs.shape[-1] != size:
+            raise UsageError(f"Inputs have {inputs.shape[-1]} values per position; these networks take {size}.")
+        return inputs
+    try:
+        return nn.functional.one_hot(inputs.long(), size).to(dtype)
+    except RuntimeError as error:
+        raise UsageError(f"Some tokens are outside the vocabulary of these networks, 0..{size - 1}.") from error
