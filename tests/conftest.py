@@ -37,6 +37,19 @@ def _compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _encoders_compile_nothing(pytestconfig: pytest.Config) -> Iterator[None]:
+    """Without the slow tests, which are those of the compiled passes, encoders go the way of other devices.
+
+    Compiling the passes would take longer than all the other tests.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if "not slow" in pytestconfig.option.markexpr:
+            for module in ("fused_networks", "fused_layers", "fused_interrogation"):
+                patch.setattr(f"rnnzoo.compiled.{module}.can_compile", lambda *_: False)
+        yield
+
+
 # Tests leave nothing in the user's own cache, and find nothing there; processes they start do the same.
 _CACHE = tempfile.TemporaryDirectory(prefix="rnnzoo-cache-")
 os.environ["RNNZOO_CACHE"] = _CACHE.name

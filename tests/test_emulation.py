@@ -59,7 +59,7 @@ def test_batches_of_images_are_what_the_networks_saw(digit_zoo: Zoo) -> None:
     assert np.array_equal(inputs[:, 0].numpy(), network_inputs(digit_zoo[1]["tiles"][2]))
     assert np.array_equal(targets[:, 0].half().numpy(), digit_zoo[1]["log_probs"][2])
     assert np.allclose(digits.truth[:, :2].norm(dim=1), 1)
-    training = EmulationTraining(digits, "interactive", replace(CONFIG, rows_per_step=2))
+    training = EmulationTraining(digits, "flat", replace(CONFIG, rows_per_step=2))
     training.run(until=2)
     assert np.isfinite(training.losses).all()
 

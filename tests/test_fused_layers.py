@@ -137,6 +137,7 @@ def test_the_compiled_layers_do_not_depend_on_threads() -> None:
     assert max(max(map(relative_error, values, exact)) for values in found) < TOLERANCE
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compiled_is_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
     network = Network(3, 4, 1, 3)
     weights = random_weights(network, 2)

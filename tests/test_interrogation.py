@@ -16,6 +16,8 @@ from rnnzoo.encoders.probing import InteractiveProbingEncoder
 from rnnzoo.networks.network import Network
 from rnnzoo.networks.symmetry import symmetry_of
 
+pytestmark = pytest.mark.slow
+
 
 def random_encoder(
     network: Network, kind: str = "tokens", probes: int = 2, core_size: int = 32, core_layers: int = 2, steps: int = 4

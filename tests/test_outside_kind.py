@@ -16,6 +16,8 @@ from interrupted_builds import BUILD, wait_until
 
 from rnnzoo.zoo.zoo import load
 
+pytestmark = pytest.mark.slow
+
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "adding_a_zoo.md").read_text()
 FILES = dict(re.findall(r"^```\w+ (\S+\.\w+)\n(.*?)^```$", PAGE, flags=re.M | re.S))
 ALLOWED_LINES = 200

@@ -46,6 +46,7 @@ def test_the_prober_refuses_misshapen_inputs() -> None:
         prober.run(torch.zeros(2, 1, 5, 4))
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(
     layers=st.integers(1, 3),
@@ -87,6 +88,7 @@ def test_compiled_answers_and_gradients_are_the_networks(
         assert torch.linalg.vector_norm(found - gradient) <= 1e-5 * torch.linalg.vector_norm(gradient) + 1e-9
 
 
+@pytest.mark.slow
 def test_compiled_answers_do_not_depend_on_threads() -> None:
     network = Network(5, 32, 2, 5)
     weights = torch.randn(9, network.parameter_count)
