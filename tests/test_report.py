@@ -247,7 +247,7 @@ def test_published_results_are_read_from_their_lines_alone(published: Path, tmp_
     assert (copy / "runs.jsonl").read_bytes() == before == (published / "runs.jsonl").read_bytes()
     page = (copy / "report.html").read_text()
     assert "flattened weights" in page
-    (notice,) = re.findall(r'<aside id="missing">.*?</aside>', page)
+    (notice,) = re.findall(r'<aside id="missing">.*?</aside>', page, re.DOTALL)
     assert notice.count("<li>") == 1
     assert "Only the runs' numbers are here" in unescape(notice)
 

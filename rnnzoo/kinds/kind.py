@@ -101,7 +101,7 @@ class Kind:
         return None
 
     def card_template(self) -> str:
-        """The dataset card's text, a template: of its name in cards/, or the one for any kind."""
+        """The dataset card's text, a Jinja template: of its name in cards/, or other.md, which it may extend."""
         folder = files("rnnzoo.card_templates")
         own = folder / f"{self.name}.md"
         return (own if own.is_file() else folder / "other.md").read_text(encoding="utf-8")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rnnzoo.files.atomic import write_text
 from rnnzoo.format.manifest import Manifest
@@ -28,8 +28,27 @@ def render_card(manifest: Manifest, dataset: str | None = None) -> str:
         manifest: the zoo's manifest.
         dataset: name to load it by; by default its published name.
     """
-    template = Template(manifest.kind.card_template())
-    body = template.substitute(_values(manifest, dataset or f"rnnzoo/{manifest.zoo}"))
+    environment = Environment(
+        loader=PackageLoader("rnnzoo.card_templates", ""),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    body = environment.from_string(manifest.kind.card_template()).render(
+        dataset=dataset or f"rnnzoo/{manifest.zoo}",
+        zoo=manifest.zoo,
+        models=manifest.recipe["models"],
+        network=manifest.network.describe(),
+        snapshots=manifest.snapshots,
+        columns=manifest.columns,
+        layout=manifest.weight_layout,
+        splits=manifest.splits,
+        recipe_hash=manifest.recipe_hash,
+        facts=manifest.provenance,
+        data_text=manifest.kind.data_text(manifest.recipe),
+        **manifest.kind.card_values(manifest.recipe),
+    )
     return f"---\n{yaml.safe_dump(front_matter(manifest), sort_keys=False)}---\n\n{body}"
 
 
@@ -80,55 +99,3 @@ def _feature(column: Column) -> dict[str, Any]:
         return {"name": column.name, "list": column.dtype, "length": column.shape[0]}
     array = {"shape": list(column.shape), "dtype": column.dtype}
     return {"name": column.name, "dtype": {f"array{len(column.shape)}_d": array}}
-
-
-def _values(manifest: Manifest, dataset: str) -> dict[str, Any]:
-    layout = [(p.name, " x ".join(map(str, p.shape)), f"{p.offset}..{p.stop - 1}") for p in manifest.weight_layout]
-    columns = [
-        (f"`{c.name}`", c.dtype, " x ".join(map(str, c.shape)) or "number", c.unit, c.description)
-        for c in manifest.columns
-    ]
-    counts = [(name, c["models"], c["tasks"], c["rows"]) for name, c in manifest.splits.items()]
-    return {
-        "dataset": dataset,
-        "zoo": manifest.zoo,
-        **manifest.kind.card_values(manifest.recipe),
-        "models": manifest.recipe["models"],
-        "network": manifest.network.describe(),
-        "snapshot_count": len(manifest.snapshots),
-        "snapshots": ", ".join(map(str, manifest.snapshots)),
-        "last_snapshot": manifest.snapshots[-1],
-        "column_table": _table(("column", "dtype", "shape", "unit", "meaning"), columns),
-        "layout_table": _table(("tensor", "shape", "positions"), layout),
-        "split_table": _table(("split", "models", "tasks", "rows"), counts),
-        "provenance": _provenance(manifest),
-    }
-
-
-def _provenance(manifest: Manifest) -> str:
-    facts = manifest.provenance
-    versions = ", ".join(f"{name} {version}" for name, version in facts.get("versions", {}).items())
-    lines = [f"- recipe {manifest.recipe_hash[:16]}, in full in `manifest.json`"]
-    if "engine" in facts:
-        lines.append(f"- trained by the {facts['engine']} engine on {facts['device']}")
-    if facts["source"] == "imported":
-        lines.append(
-            f"- imported from the original authors' release `{facts['release']}`, whose weights at step s have had "
-            f"s + {facts['updates_ahead']} updates"
-        )
-    if "data" in facts:
-        lines.append(f"- {manifest.kind.data_text(manifest.recipe)}, from {facts['data']}")
-    if facts.get("restored_starts"):
-        lines.append(
-            f"- {facts['restored_starts']} recorded rollouts got their start token back, over which the release has an "
-            "end token"
-        )
-    lines += [f"- {versions}", f"- written {facts.get('created', 'at an unknown time')}"]
-    if facts.get("git_revision"):
-        lines.append(f"- source revision {facts['git_revision']}")
-    return "\n".join(lines)
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)

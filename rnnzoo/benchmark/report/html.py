@@ -5,21 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from importlib.resources import files
-from itertools import groupby
-from string import Template
 from typing import Any
 
 import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from rnnzoo.benchmark.report.colours import colourings, palette
 from rnnzoo.benchmark.report.contents import Curve, Points, Probes
 from rnnzoo.benchmark.report.style import Style, label, styles
-from rnnzoo.benchmark.report.tables import Line, Table, row_label
+from rnnzoo.benchmark.report.tables import Table, row_label
 from rnnzoo.kinds import Kind, find_kind
 
 SCRIPTS = ("draw.js", "curves.js", "accuracy.js", "embedding.js", "probes.js")
@@ -65,23 +63,22 @@ class Report:
 
 def render_page(report: Report) -> str:
     """The page's HTML. Everything that comes from results is escaped, and the page forbids itself any request."""
+    environment = Environment(
+        loader=PackageLoader("rnnzoo.benchmark.report", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
     folder = files("rnnzoo.benchmark.report") / "page"
-    template = Template((folder / "report.html").read_text(encoding="utf-8"))
     chosen = styles(report.encoders)
-    settings = [(label(encoder), text) for encoder, text in report.settings.items()]
-    return template.substitute(
-        title=escape(report.title),
-        style=(folder / "report.css").read_text(encoding="utf-8") + _encoder_colours(list(chosen.values())),
-        introduction="".join(f"<p>{escape(text)}</p>" for text in report.introduction),
-        missing=_notice(report.missing),
-        emulation=_table(report.emulation),
-        comparison=escape(report.comparison),
-        downstream=_downstream(report),
-        settings="".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in settings)
-        or "<dt>all encoders</dt><dd>as they are by default</dd>",
-        software=escape(report.software),
+    return environment.get_template("report.html").render(
+        report=report,
+        styles=list(chosen.values()),
         data=json_for_script(page_data(report, chosen)),
         script="\n".join((folder / name).read_text(encoding="utf-8") for name in SCRIPTS),
+        label=label,
+        row_label=row_label,
     )
 
 
@@ -184,52 +181,3 @@ def _rounded(values: NDArray[Any], digits: int) -> list[float | int | None]:
     """Numbers for JSON: rounded, whole ones as integers, and None for what is not finite."""
     rounded = np.round(np.asarray(values, dtype=np.float64), digits).tolist()
     return [(int(value) if value == int(value) else value) if math.isfinite(value) else None for value in rounded]
-
-
-def _encoder_colours(chosen: Sequence[Style]) -> str:
-    def variables(shade: str) -> str:
-        return "".join(f"--encoder-{index}:{getattr(style, shade)};" for index, style in enumerate(chosen))
-
-    dark = f"@media screen and (prefers-color-scheme: dark){{:root{{{variables('dark')}}}}}"
-    return f":root{{{variables('light')}}}{dark}"
-
-
-def _notice(missing: Iterable[str]) -> str:
-    items = "".join(f"<li>{escape(text)}</li>" for text in missing)
-    return f'<aside id="missing"><h2>Not all is there</h2><ul>{items}</ul></aside>' if items else ""
-
-
-def _downstream(report: Report) -> str:
-    if not report.downstream:
-        return "<p>There are no downstream runs.</p>"
-    first, further = (
-        "".join(f"<h3>{escape(table.title)}</h3>{_table(table)}" for table in tables)
-        for tables in (report.downstream, report.further)
-    )
-    return f"{first}<details><summary>Further metrics</summary>{further}</details>" if further else first
-
-
-def _table(table: Table) -> str:
-    if not table.lines:
-        return "<p>There are no such runs.</p>"
-    groups = [(name, len(list(heads))) for name, heads in groupby(table.heads, key=lambda head: head[0])]
-    first = "".join(f'<th scope="colgroup" colspan="{span}">{escape(name)}</th>' for name, span in groups)
-    second = "".join(f'<th scope="col">{escape(column)}</th>' for _, column in table.heads)
-    body = "".join(_line(line) for line in table.lines)
-    return (
-        f"<p>{escape(table.meaning[:1].upper() + table.meaning[1:])}</p>"
-        f'<div class="wide" tabindex="0" role="region" aria-label="{escape(table.title)}"><table><thead>'
-        f'<tr><th rowspan="2" scope="col">encoder</th>{first}</tr><tr>{second}</tr></thead><tbody>{body}</tbody>'
-        "</table></div>"
-    )
-
-
-def _line(line: Line) -> str:
-    cells = []
-    for cell in line.cells:
-        text = f"<strong>{escape(cell.text)}</strong>" if cell.best else escape(cell.text)
-        interval = f"<small>{escape(cell.interval)}</small>" if cell.interval else ""
-        cells.append(f"<td{' class=best' if cell.best else ''}>{text}{interval}</td>")
-    return (
-        f'<tr{" class=rail" if line.rail else ""}><th scope="row">{escape(row_label(line))}</th>{"".join(cells)}</tr>'
-    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from statistics import median
 
 from rnnzoo.benchmark.report.style import label
@@ -44,6 +46,10 @@ class Table:
     meaning: str
     heads: tuple[tuple[str, str], ...]
     lines: tuple[Line, ...]
+
+    def groups(self) -> list[tuple[str, int]]:
+        """The groups of columns, as (name, number of columns)."""
+        return [(name, len(list(heads))) for name, heads in groupby(self.heads, key=itemgetter(0))]
 
 
 def _decimals(count: int) -> Callable[[float], str]:
