@@ -26,7 +26,10 @@ from rnnzoo.zoo.zoo import Zoo, load
 
 ENGINES = [
     "reference",
-    pytest.param("numba", marks=pytest.mark.skipif(not find_spec("numba"), reason="numba is not installed")),
+    pytest.param(
+        "numba",
+        marks=[pytest.mark.slow, pytest.mark.skipif(not find_spec("numba"), reason="numba is not installed")],
+    ),
 ]
 
 

@@ -17,7 +17,7 @@ def rnnzoo(*arguments: str | Path, cwd: Path | None = None) -> subprocess.Comple
 def built_by_command(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli")
     options = ["--models", "4", "--snapshots", "0,5", "--hidden-size", "8", "--seed", "3", "--out", "mine"]
-    few = ["--set", "rollouts.evaluated=10", "--set", "rollouts.recorded=4"]
+    few = ["--set", "rollouts.evaluated=10", "--set", "rollouts.recorded=4", "--engine", "reference"]
     result = rnnzoo("build", "formal-languages", *options, *few, cwd=folder)
     assert result.returncode == 0, result.stderr
     assert "4 models, 8 rows" in result.stdout
@@ -41,7 +41,7 @@ def test_build_then_verify_show_and_list(built_by_command: Path) -> None:
 
 def test_building_again_does_nothing(built_by_command: Path) -> None:
     options = ["--models", "4", "--snapshots", "0,5", "--hidden-size", "8", "--seed", "3", "--out", built_by_command]
-    few = ["--set", "rollouts.evaluated=10", "--set", "rollouts.recorded=4"]
+    few = ["--set", "rollouts.evaluated=10", "--set", "rollouts.recorded=4", "--engine", "reference"]
     result = rnnzoo("build", "formal-languages", *options, *few)
     assert result.returncode == 0
     assert "nothing to do" in result.stderr

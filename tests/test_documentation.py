@@ -25,8 +25,6 @@ ROOT = Path(__file__).resolve().parent.parent
 SHORTENED = {"build": ["--dry-run"], "eval": ["--seeds", "1", "--set", "downstream.frozen_steps=20"]}
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 NAMES = [page.name for page in PAGES]
-SLOW = {"encoders.md": pytest.mark.slow}
-"""Pages whose snippets train."""
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -57,7 +55,8 @@ def demo_folder(demo_zoos: dict[str, Path], tmp_path: Path, monkeypatch: pytest.
     return tmp_path
 
 
-@pytest.mark.parametrize("page", [pytest.param(page, marks=SLOW.get(page.name, ())) for page in PAGES], ids=NAMES)
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_python_snippets_run(page: Path, demo_folder: Path) -> None:
     for snippet in blocks(page, "python"):
         exec(compile(snippet, page.name, "exec"), {})

@@ -227,6 +227,7 @@ def test_a_diverging_model_disturbs_nobody(make):
     np.testing.assert_array_equal(weights[[0, 2]], train(healthy)[-1].weights[[0, 2]])
 
 
+@pytest.mark.slow
 def test_a_diverged_model_can_still_be_sampled_and_classified():
     tokens, tiles = token_population(models=1), tile_population(models=1)
     broken = Snapshot(0, np.full((1, tokens.network.parameter_count), np.nan, dtype=np.float32))
@@ -240,6 +241,7 @@ def test_a_diverged_model_can_still_be_sampled_and_classified():
 
 
 @pytest.mark.parametrize("outputs", [6, 4], ids=["same vocabulary", "start token is no output"])
+@pytest.mark.slow
 def test_rollouts_equal_the_reference_engine(outputs):
     population = table_population(models=2, hidden_size=24, vocabulary=6, outputs=outputs)
     snapshot = Snapshot(7, 4 * population.initial_weights())
@@ -254,6 +256,7 @@ def test_rollouts_equal_the_reference_engine(outputs):
     np.testing.assert_allclose(log_probs[recorded], expected_log_probs[recorded], atol=2e-5)
 
 
+@pytest.mark.slow
 def test_predictions_equal_the_reference_engine():
     population = table_population(models=3, hidden_size=24)
     snapshot = Snapshot(0, 4 * population.initial_weights())
@@ -263,6 +266,7 @@ def test_predictions_equal_the_reference_engine():
     np.testing.assert_allclose(log_probs, ReferenceEngine().predict(population, snapshot, inputs), atol=2e-5)
 
 
+@pytest.mark.slow
 def test_rollouts_come_with_what_is_predicted_for_them():
     population = token_population(models=2)
     snapshot = Snapshot(0, 4 * population.initial_weights())
@@ -295,6 +299,7 @@ def with_background(population: Population) -> Population:
 
 
 @pytest.mark.parametrize("change", [lambda p: p, with_background], ids=["no background", "background"])
+@pytest.mark.slow
 def test_classification_equals_the_reference_engine(change):
     population = change(tile_population(models=3, hidden_size=24))
     snapshot = Snapshot(0, 4 * population.initial_weights())
@@ -306,6 +311,7 @@ def test_classification_equals_the_reference_engine(change):
     np.testing.assert_allclose(log_probs, expected[2], atol=2e-5)
 
 
+@pytest.mark.slow
 def test_inference_does_not_depend_on_company_or_threads():
     population = token_population(models=3)
     snapshot = train(population)[-1]
@@ -382,6 +388,7 @@ def test_engine_is_found_describes_itself_and_refuses_what_it_cannot_take():
     assert "outputs" in engine.refusal(tile_population(outputs=300))
 
 
+@pytest.mark.slow
 def test_compiled_kernels_are_kept_on_disk():
     train(token_population())
     test_rollouts_equal_the_reference_engine(6)

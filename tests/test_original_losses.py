@@ -76,6 +76,7 @@ def released(measured: tuple, images: DigitImages, tmp_path_factory: pytest.Temp
     return folder
 
 
+@pytest.mark.slow
 def test_losses_are_measured_again_and_the_released_ones_kept(
     released: Path, measured: tuple, images: DigitImages, tmp_path: Path
 ) -> None:
@@ -104,6 +105,7 @@ def test_released_losses_stay_where_asked_or_without_images(
     assert "as released" in (tmp_path / "zoo" / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_models_of_another_split_or_weights_are_refused(
     released: Path, measured: tuple, images: DigitImages, tmp_path: Path
 ) -> None:

@@ -71,6 +71,7 @@ def test_one_bit_is_seen(copied_folder: Path, column: str) -> None:
     assert "It differs" in result.output
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not find_spec("numba"), reason="numba is not installed")
 def test_another_engine_agrees_within_the_stated_tolerance(built_folder: Path) -> None:
     rebuilt = rebuild(built_folder, 1, "numba")
