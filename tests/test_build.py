@@ -267,6 +267,34 @@ def test_a_build_that_another_finished_meanwhile_is_not_done_again(
     assert not (out / BUILD_FOLDER).exists()
 
 
+@pytest.mark.skipif(not find_spec("numba"), reason="numba is not installed")
+@pytest.mark.parametrize("engine", ["auto", "numba"])
+def test_a_build_that_another_engine_began_meanwhile_is_not_mixed(
+    quick_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, two_models_per_unit: None, engine: str
+) -> None:
+    """Between the plan of one build and its lock, another begins with the reference engine and is stopped."""
+    out = tmp_path / "zoo"
+
+    def stop(*arguments: object) -> None:
+        raise RnnzooError("stop before packing")
+
+    def begin_first(lock: Path, folder: Path, work: str) -> AbstractContextManager[None]:
+        with monkeypatch.context() as patch:
+            patch.setattr(build_module, "locked", locked)
+            patch.setattr(build_module, "pack_zoo", stop)
+            with pytest.raises(RnnzooError, match="stop before packing"):
+                build(quick_recipe, out, "reference")
+        return locked(lock, folder, work)
+
+    monkeypatch.setattr(build_module, "locked", begin_first)
+    if engine == "numba":
+        with pytest.raises(UsageError, match="unfinished build by the reference engine"):
+            build(quick_recipe, out, engine)
+    else:
+        assert build(quick_recipe, out, engine).provenance["engine"] == "reference"
+        sound(out)
+
+
 def test_the_manifest_says_where_the_zoo_came_from(built_folder: Path, small_recipe: Recipe) -> None:
     data = json.loads((built_folder / "manifest.json").read_text())
     assert data["recipe_hash"] == small_recipe.hash

@@ -217,6 +217,16 @@ def test_classes_angles_and_shares_outside_their_range_are_named(digit_folder: P
     assert all(f"'{column}' leaves" in found for column in ("labels", "image_indices", "eval_accuracy", "task"))
 
 
+@pytest.mark.parametrize(("column", "value"), [("image_indices", 5_000), ("weight_decay", 0.2), ("weight_decay", -0.1)])
+def test_images_and_weight_decays_that_the_recipe_does_not_have_are_named(
+    digit_folder: Path, tmp_path: Path, column: str, value: float
+) -> None:
+    """The sample has 5,000 images, and the largest decay of the recipe is 0.1."""
+    folder = Path(shutil.copytree(digit_folder, tmp_path / "copy"))
+    edit(folder, TRAIN, lambda file: file[column].__setitem__(1, value))
+    assert any(f"'{column}' leaves 0 to " in problem for problem in problems(folder)["ranges"])
+
+
 def test_a_task_in_two_splits_is_named(copied_folder: Path) -> None:
     with h5py.File(copied_folder / TRAIN) as file:
         task = file["task"][0]

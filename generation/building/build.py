@@ -79,6 +79,9 @@ def build(
         before(session, missing)
     with locked(out / LOCK_NAME, out, "build"):
         if check_output(out, recipe) != "built":
+            # Another build may have begun, with another engine, and stopped before the lock was ours.
+            if _begun(out, recipe) not in (None, session.plan):
+                session = _plan(recipe, out, engine, reporter, source, crew)
             session.plan.write(out)
             _build_locked(session, reporter, crew)
         manifest = whole_manifest(out)
@@ -90,8 +93,7 @@ def build(
 def _plan(recipe: Recipe, out: Path, engine_name: str, reporter: Reporter, source: str | None, crew: Crew) -> Session:
     """The plan of this build, new or as it was begun, and what carries it out; writes nothing."""
     producer = find_producer(recipe.zoo)
-    # A plan of which nothing was trained binds nobody to its engine.
-    begun = read_plan(out) if check_output(out, recipe) == "begun" and any(unit_folder(out).glob("*.json")) else None
+    begun = _begun(out, recipe)
     if begun and engine_name not in ("auto", begun.engine):
         raise UsageError(
             f"{out} holds an unfinished build by the {begun.engine} engine; the {engine_name} engine would mix "
@@ -108,6 +110,11 @@ def _plan(recipe: Recipe, out: Path, engine_name: str, reporter: Reporter, sourc
         if engine.compilation_needed():
             reporter.message(f"Compiling the {name} engine for this machine; later builds find it on disk.")
     return Session(out, begun or Plan(recipe, name, source, models_per_unit(name)), producer, data)
+
+
+def _begun(out: Path, recipe: Recipe) -> Plan | None:
+    """The plan by which models were trained; one by which none were may be replaced, by one of another engine too."""
+    return read_plan(out) if check_output(out, recipe) == "begun" and any(unit_folder(out).glob("*.json")) else None
 
 
 def _build_locked(session: Session, reporter: Reporter, crew: Crew) -> None:

@@ -20,7 +20,7 @@ from rnnzoo.generation.randomness import Purpose, integers_below, random_words, 
 from rnnzoo.generation.recipes import PAPER_SNAPSHOTS, Protocol, Recipe, RolloutPlan, SplitRule
 from rnnzoo.generation.traces import half_precision, identity_values
 from rnnzoo.kinds.digits import CLASSES, SIDE, TILE_PIXELS, pixel_values, to_tiles
-from rnnzoo.kinds.smnist import DIGIT_IMAGES, DigitTasks
+from rnnzoo.kinds.smnist import DIGIT_IMAGES, IMAGES, DigitTasks
 from rnnzoo.networks.network import Network
 
 _PART_SEED = 0
@@ -56,7 +56,7 @@ def load_digits(recipe: Recipe, source: str) -> DigitData:
 def made_up_digits(recipe: Recipe) -> DigitData:
     """As many images as the recipe's, of noise where digits are and background around it."""
     numbers = np.random.default_rng(0)
-    images = np.zeros((5000 if recipe.tasks.images == "sample" else 60_000, SIDE, SIDE), np.uint8)
+    images = np.zeros((IMAGES["sample" if recipe.tasks.images == "sample" else "all"], SIDE, SIDE), np.uint8)
     images[:, 4:-4, 4:-4] = numbers.integers(0, 256, (len(images), SIDE - 8, SIDE - 8), np.uint8)
     labels = numbers.integers(0, CLASSES, len(images), np.uint8)
     source = DigitImages(images.reshape(len(images), -1), labels, "made up")

@@ -9,6 +9,7 @@ from rnnzoo.generation.original.arrays import blocks
 from rnnzoo.generation.original.format import LANGUAGE_ROLLOUTS, pixels_of
 from rnnzoo.generation.original.release import OriginalRelease
 from rnnzoo.kinds.languages import END, START, VOCABULARY
+from rnnzoo.kinds.smnist import LARGEST_WEIGHT_DECAY
 
 
 def check_values(release: OriginalRelease) -> None:
@@ -43,8 +44,10 @@ def _check_digit_values(release: OriginalRelease) -> None:
     accuracy, _, _, weight_decay = arrays["accuracy_losses"].T
     if not ((accuracy >= 0) & (accuracy <= 1)).all():
         raise RnnzooError(f"{folder / 'accuracy_losses.npy'} has an accuracy beyond 0..1.")
-    if not (np.isfinite(weight_decay) & (weight_decay >= 0)).all():
-        raise RnnzooError(f"{folder / 'accuracy_losses.npy'} has a weight decay that is negative or no finite number.")
+    if not ((weight_decay >= 0) & (weight_decay <= LARGEST_WEIGHT_DECAY)).all():
+        raise RnnzooError(
+            f"{folder / 'accuracy_losses.npy'} has a weight decay that is no number from 0 to {LARGEST_WEIGHT_DECAY:g}."
+        )
     for rows in blocks(release.recipe.rows):
         try:
             pixels_of(arrays["sequences"][rows])

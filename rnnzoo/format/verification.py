@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rnnzoo.errors import RnnzooError
 from rnnzoo.format.manifest import MANIFEST, Manifest, file_sha256, read_manifest
-from rnnzoo.format.schema import SCHEMA_MINOR_VERSION
+from rnnzoo.format.schema import SCHEMA_MINOR_VERSION, Column
 from rnnzoo.format.shards import shard_problems
 from rnnzoo.format.trace_check import Advance, rerun_traces
 from rnnzoo.networks.network import CELLS
@@ -120,8 +120,8 @@ def _table_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
     """
     if not manifest.kind.known or manifest.network.cell not in CELLS:
         return
-    written = {column.name: column for column in manifest.kind.columns(manifest.recipe)}
-    found = {column.name: column for column in manifest.columns}
+    written = {column.name: _unbounded(column) for column in manifest.kind.columns(manifest.recipe)}
+    found = {column.name: _unbounded(column) for column in manifest.columns}
     later = manifest.schema_minor_version > SCHEMA_MINOR_VERSION
     for name in [*written, *(() if later else found.keys() - written.keys())]:
         if found.get(name) != written.get(name):
@@ -130,6 +130,11 @@ def _table_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
         yield f"{folder / MANIFEST}: field inputs is not as {manifest.zoo} of this recipe has it"
     if manifest.weight_layout != tuple(manifest.network.parameters()):
         yield f"{folder / MANIFEST}: field weight_layout is not that of its network"
+
+
+def _unbounded(column: Column) -> Column:
+    """A column but for its bounds, which may be narrower now than when a zoo was written."""
+    return replace(column, low=None, high=None)
 
 
 def _row_problems(zoo: Zoo) -> Iterator[str]:
@@ -169,7 +174,10 @@ def _finite_problems(zoo: Zoo, finite: NDArray[np.bool_]) -> Iterator[str]:
 
 
 def _range_problems(zoo: Zoo) -> Iterator[str]:
-    for column in zoo.columns:
+    # The bounds in a manifest are its publisher's; those of a kind that is installed count.
+    written = zoo.kind.columns(zoo.manifest.recipe) if zoo.kind.known and zoo.network.cell in CELLS else ()
+    known = {column.name: column for column in written}
+    for column in (known.get(column.name, column) for column in zoo.columns):
         if column.low is None:
             continue
         for start, values in _blocks(zoo, column.name):

@@ -14,6 +14,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from rnnzoo.errors import require
+from rnnzoo.files.strict_json import typed
 from rnnzoo.format.recorded_inputs import RecordedInputs
 from rnnzoo.format.schema import (
     Column,
@@ -50,6 +51,10 @@ DIGIT_IMAGES = {
     ("fashion-mnist", "all"): "16d82e2b505296aa2b78bd5ea0992634f30419a4c97def7c907d154a35ac6157",
 }
 """Data set and part -> SHA-256 of its training images (uint8, row-major, in order) followed by their labels."""
+IMAGES = {"all": 60_000, "sample": 5_000}
+"""Training images in each part of a data set."""
+LARGEST_WEIGHT_DECAY = 100.0
+"""AdamW multiplies weights by 1 - learning rate x decay, which must not be negative at a learning rate of 0.01."""
 TILES_IN_A_LINE = 10
 DATASET_TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
 
@@ -70,7 +75,13 @@ class DigitTasks:
     images: str = "all"
     images_sha256: str = DIGIT_IMAGES["mnist", "all"]
     evaluation_share: float = 0.2
-    weight_decays: tuple[Annotated[float, Meta(ge=0)], ...] = (0.0, 0.001, 0.01, 0.1)
+    weight_decays: tuple[Annotated[float, Meta(ge=0, le=LARGEST_WEIGHT_DECAY)], ...] = (0.0, 0.001, 0.01, 0.1)
+
+    @property
+    def image_count(self) -> int | None:
+        """How many training images there are, where they are a known set."""
+        known = {sha256: IMAGES[part] for (_, part), sha256 in DIGIT_IMAGES.items()}
+        return known.get(self.images_sha256)
 
     def __post_init__(self) -> None:
         require(
@@ -80,10 +91,10 @@ class DigitTasks:
             "give a share of the images between 0 and 1.",
         )
         require(
-            len(self.weight_decays) > 0 and min(self.weight_decays) >= 0,
+            len(self.weight_decays) > 0 and all(0 <= decay <= LARGEST_WEIGHT_DECAY for decay in self.weight_decays),
             "tasks.weight_decays",
             self.weight_decays,
-            "give one or more numbers of at least 0.",
+            f"give one or more numbers from 0 to {LARGEST_WEIGHT_DECAY:g}.",
         )
 
 
@@ -109,6 +120,10 @@ class Smnist(Kind):
     def columns(self, recipe: Mapping[str, Any]) -> tuple[Column, ...]:
         """Accuracy and losses on many images, and recorded images with their log-probabilities."""
         network, recorded = network_of(recipe), recipe["rollouts"]["recorded"]
+        tasks = typed(recipe["tasks"], DigitTasks, exactly=False)
+        largest_decay = LARGEST_WEIGHT_DECAY if is_imported(recipe) else max(tasks.weight_decays)
+        last_image = None if tasks.image_count is None else tasks.image_count - 1
+        which = "which training images the traces are of"
         losses = recipe["source"].get("losses") if is_imported(recipe) else None
         held_out = "mean cross-entropy over all positions of images never trained on"
         kept: tuple[Column, ...] = ()
@@ -126,13 +141,21 @@ class Smnist(Kind):
             *identity_columns(recipe),
             Column("task", "float64", (), "degrees", turned, low=0, high=360),
             *weight_columns(network),
-            Column("weight_decay", "float64", (), "", "AdamW's decoupled weight decay in training", low=0),
+            Column(
+                "weight_decay",
+                "float64",
+                (),
+                "",
+                "AdamW's decoupled weight decay in training",
+                low=0,
+                high=largest_decay,
+            ),
             share_column("eval_accuracy", "images", right),
             loss_column("train_loss", "mean cross-entropy over all positions of training images"),
             loss_column("eval_loss", held_out),
             loss_column("generalization_gap", "eval_loss - train_loss", low=None),
             *kept,
-            trace_column("image_indices", "int32", (recorded,), "", "which training images the traces are of", low=0),
+            trace_column("image_indices", "int32", (recorded,), "", which, low=0, high=last_image),
             trace_column("labels", "uint8", (recorded,), "", "class of each image", low=0, high=CLASSES - 1),
             trace_column("tiles", "uint8", (recorded, TILES, TILE_PIXELS), "pixel intensity", seen),
             trace_column("log_probs", "float16", (recorded, POSITIONS, network.output_size), "nats", answers),
