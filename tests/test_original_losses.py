@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import filecmp
 import json
+import re
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import torch
 
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.format.verification import verify
+from rnnzoo.generation.engines.reference import ReferenceEngine
 from rnnzoo.generation.kinds.digit_images import DigitImages
 from rnnzoo.generation.kinds.smnist import rotated_tiles, split_images, tile_sources
 from rnnzoo.generation.original.exporting import export_zoo
@@ -92,6 +95,28 @@ def test_losses_are_measured_again_and_the_released_ones_kept(
     export_zoo(zoo, tmp_path / "back")
     names = sorted(path.name for path in released.iterdir())
     assert filecmp.cmpfiles(released, tmp_path / "back", names, shallow=False) == (names, [], [])
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_how_long_measuring_takes_is_said_first(
+    fast: bool, released: Path, images: DigitImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    if not fast:
+        monkeypatch.setattr("rnnzoo.generation.original.losses.find_engine", lambda *_: (ReferenceEngine(), None))
+    elif not find_spec("numba"):
+        pytest.skip("numba is not installed")
+    # Nothing is measured by the time that progress is first told.
+    import_release(released, tmp_path / "zoo", images, lambda *_: said.append("progress"), message=said.append)
+    estimate = r"Measuring losses again, 25,002 images for each of 2 rows: about .*--released-losses"
+    assert ["slow reference engine" in said[0], bool(re.match(estimate, said[-2])), said[-1]] == [
+        not fast,
+        True,
+        "progress",
+    ]
+    said.clear()
+    import_release(released, tmp_path / "as-released", images, released_losses=True, message=said.append)
+    assert not said
 
 
 @pytest.mark.parametrize("with_images", [True, False])

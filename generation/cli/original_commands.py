@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from rnnzoo.terminal.progress_display import ProgressDisplay
 
 
 @click.command("import")
@@ -33,8 +37,8 @@ def import_command(folder: Path, out: Path | None, images: str | None, released_
 
     target = out or Path("zoos") / folder.resolve().name
     found = None if images is None else load_images(DigitTasks(), images)
-    with _progress("importing") as advance:
-        manifest = import_release(folder, target, found, advance, released_losses)
+    with _progress("importing") as progress:
+        manifest = import_release(folder, target, found, progress.advance, released_losses, progress.message)
     say(f"{target}: {manifest.zoo}, {manifest.rows} rows, {manifest.size / 1e6:.1f} MB")
 
 
@@ -49,15 +53,15 @@ def export_command(zoo: str, folder: Path) -> None:
     from rnnzoo.zoo.zoo import load
 
     rows = load(zoo)
-    with _progress("exporting") as advance:
-        export_zoo(rows, folder, advance)
+    with _progress("exporting") as progress:
+        export_zoo(rows, folder, progress.advance)
     say(f"{folder}: {rows.manifest.zoo}, {len(rows)} rows")
 
 
 @contextmanager
-def _progress(description: str) -> Iterator[Callable[[int, int], None]]:
+def _progress(description: str) -> Iterator[ProgressDisplay]:
     from rnnzoo.terminal.progress_display import ProgressDisplay
 
     with ProgressDisplay(description, transient=True) as progress:
         progress.start()
-        yield progress.advance
+        yield progress

@@ -23,7 +23,7 @@ from rnnzoo.generation.kinds.digit_images import DigitImages
 from rnnzoo.generation.kinds.formal_languages import token_examples
 from rnnzoo.generation.original.format import LANGUAGE_ROLLOUTS, pixels_of
 from rnnzoo.generation.original.image_recognition import recognise_images
-from rnnzoo.generation.original.losses import check_images, check_parts, measure_losses
+from rnnzoo.generation.original.losses import announce, check_images, check_parts, measure_losses
 from rnnzoo.generation.original.release import OriginalRelease, open_release
 from rnnzoo.generation.original.values import check_values
 from rnnzoo.generation.shard_writer import pack_zoo
@@ -41,7 +41,7 @@ ROWS_AT_ONCE = 16
 
 def import_release(
     folder: Path, out: Path, images: DigitImages | None = None, advance: Advance = lambda done, total: None,
-    released_losses: bool = False,
+    released_losses: bool = False, message: Callable[[str], None] = lambda text: None,
 ) -> Manifest:  # fmt: skip
     """Turn a folder of the original release into a zoo; everything is checked before anything is written.
 
@@ -52,6 +52,7 @@ def import_release(
             trace is of and its class, which the release does not, and losses are measured again.
         advance: told of the progress.
         released_losses: keep smnist's losses as released, even with images.
+        message: told what a user should read, such as how long it takes to measure losses again.
 
     Raises:
         UsageError: the folder is no such release, or `out` holds something else.
@@ -70,6 +71,9 @@ def import_release(
     indices = None if images is None else _recognised(release, images)
     if indices is not None and again:
         check_parts(indices)
+    if images is not None and again:
+        for line in announce(release, images):
+            message(line)
     done = 0
 
     def copy(file: h5py.File, models: NDArray[np.integer]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,10 +16,13 @@ from rnnzoo.generation.original.format import DIGIT_IMAGES_EVALUATED
 from rnnzoo.generation.original.release import OriginalRelease
 from rnnzoo.generation.population import Population, TileExamples
 from rnnzoo.kinds.digits import pixel_values
+from rnnzoo.terminal.durations import duration
 
 IMAGES = 60_000
 _KEY = 0x4095164213DD204
 ROWS_AT_ONCE = 9
+TIMED_IMAGES = 4000
+"""Images on which the first rows are timed to estimate the rest."""
 ACCURACY_TOLERANCE = 1e-3
 """Another processor or library may decide a dozen of 12,002 images otherwise; other images or weights, thousands."""
 _REMEDY = "Import with --released-losses to keep the losses as they are."
@@ -71,8 +77,7 @@ def measure_losses(
     Raises:
         RnnzooError: the weights do not have the released accuracy on the evaluation part.
     """
-    training, evaluation = released_parts()
-    training = training[np.arange(DIGIT_IMAGES_EVALUATED) * len(training) // DIGIT_IMAGES_EVALUATED]
+    evaluation, training = _measured_images()
     rows = release.rows_of(model)
     losses, accuracies = [], []
     for start in range(rows.start, rows.stop, ROWS_AT_ONCE):
@@ -94,6 +99,36 @@ def measure_losses(
         loss[:, len(evaluation) :].mean(axis=1, dtype=np.float64),
         loss[:, : len(evaluation)].mean(axis=1, dtype=np.float64),
     )
+
+
+def announce(release: OriginalRelease, images: DigitImages) -> Iterator[str]:
+    """Lines a user should read before all losses are measured, with an estimate from the first rows on some images."""
+    weights = release.arrays["parameters"][: min(ROWS_AT_ONCE, release.snapshots)]
+    population = _population(release, float(release.tasks[0]), images, len(weights))
+    engine, _ = find_engine("auto", population)
+    if engine.name == "reference":
+        yield (
+            "The losses are measured by the slow reference engine, as no faster one can be used here: numba comes with "
+            "pip install 'rnnzoo[build]'."
+        )
+    every = np.concatenate(_measured_images())
+    seconds = 0.0
+    # The first time may include the engine's compilation.
+    for count in (TIMED_IMAGES // 10, TIMED_IMAGES):
+        started = time.perf_counter()
+        engine.classify(population, Snapshot(0, weights), np.broadcast_to(every[:count], (len(weights), count)), 0)
+        seconds = time.perf_counter() - started
+    whole = seconds * len(every) / TIMED_IMAGES * release.recipe.rows / len(weights)
+    yield (
+        f"Measuring losses again, {len(every):,} images for each of {release.recipe.rows:,} rows: about "
+        f"{duration(whole)}; --released-losses keeps the released ones instead."
+    )
+
+
+def _measured_images() -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The evaluation part, and images spread evenly over the training part."""
+    training, evaluation = released_parts()
+    return evaluation, training[np.arange(DIGIT_IMAGES_EVALUATED) * len(training) // DIGIT_IMAGES_EVALUATED]
 
 
 def _population(release: OriginalRelease, angle: float, images: DigitImages, rows: int) -> Population:
