@@ -13,7 +13,7 @@ from rnnzoo.version import __version__
 if TYPE_CHECKING:
     from rnnzoo.encoders import load_encoder
     from rnnzoo.errors import RnnzooError, UsageError
-    from rnnzoo.zoo.hub import local_zoos as list_zoos
+    from rnnzoo.hub.names import local_zoos as list_zoos
     from rnnzoo.zoo.zoo import Model, Zoo, load
 
 __all__ = ["Model", "RnnzooError", "UsageError", "Zoo", "__version__", "list_zoos", "load", "load_encoder"]
@@ -23,7 +23,7 @@ _HOMES = {
     "RnnzooError": "rnnzoo.errors",
     "UsageError": "rnnzoo.errors",
     "Zoo": "rnnzoo.zoo.zoo",
-    "list_zoos": "rnnzoo.zoo.hub:local_zoos",
+    "list_zoos": "rnnzoo.hub.names:local_zoos",
     "load": "rnnzoo.zoo.zoo",
     "load_encoder": "rnnzoo.encoders",
 }

@@ -18,7 +18,7 @@ _PROGRAM = f"""
 import importlib, json, resource, sys
 from pathlib import Path
 import numpy, torch, h5py, safetensors.torch, click.testing
-import rnnzoo, rnnzoo.cli.main, rnnzoo.encoders, rnnzoo.zoo.hub, rnnzoo.benchmark.report, rnnzoo.format.verification
+import rnnzoo, rnnzoo.cli.main, rnnzoo.encoders, rnnzoo.hub.names, rnnzoo.benchmark.report, rnnzoo.format.verification
 import rnnzoo.generation.building.plan, rnnzoo.generation.original.importing
 from rnnzoo.errors import RnnzooError
 taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -23,9 +23,9 @@ from rnnzoo.errors import UsageError
 from rnnzoo.files.atomic import remove_partial_files, write_text
 from rnnzoo.files.folder_lock import locked
 from rnnzoo.format.manifest import read_manifest
+from rnnzoo.hub.names import resolve
 from rnnzoo.jobs.processes import Work
 from rnnzoo.jobs.queue import FailedJob, Job, Listener
-from rnnzoo.zoo.hub import resolve
 
 Execute = Callable[[Work, Sequence[Job], Path, Listener], list[FailedJob]]
 """Does jobs, with a folder for logs, and returns those that were given up."""

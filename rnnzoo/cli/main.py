@@ -67,8 +67,8 @@ def list_command(folder: Path) -> None:
     from rich.table import Table
 
     from rnnzoo.format.manifest import read_manifest
+    from rnnzoo.hub.names import local_zoos
     from rnnzoo.terminal.display import TerminalConsole
-    from rnnzoo.zoo.hub import local_zoos
 
     recipes = importlib.import_module("rnnzoo.generation.kinds").published_recipes()
     table = Table(
@@ -155,9 +155,9 @@ def verify_command(zoo: str, every_trace: bool) -> None:
     from rich.text import Text
 
     from rnnzoo.format.verification import verify
+    from rnnzoo.hub.names import resolve
     from rnnzoo.terminal.display import TerminalConsole
     from rnnzoo.terminal.progress_display import ProgressDisplay
-    from rnnzoo.zoo.hub import resolve
 
     folder = resolve(zoo)
     console = TerminalConsole()

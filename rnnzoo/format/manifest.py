@@ -131,6 +131,11 @@ class Manifest:
         """Bytes of all data files."""
         return sum(file.size for file in self.files)
 
+    @property
+    def listed_files(self) -> tuple[ShardFile, ...]:
+        """Every file that the manifest vouches for with size and SHA-256."""
+        return self.files
+
     def as_json(self) -> dict[str, Any]:
         """The manifest as written, its own checksum last."""
         data = {

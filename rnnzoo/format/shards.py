@@ -20,7 +20,7 @@ from rnnzoo.format.manifest import Manifest, ShardFile
 from rnnzoo.format.mapped_shard import AlteredFile, ColumnInPlace, MappedShard, open_for_reading
 from rnnzoo.format.schema import Column
 from rnnzoo.format.shard_layout import ShardPlan, find_columns
-from rnnzoo.zoo.hub import fetch_again
+from rnnzoo.hub.downloads import fetch_again
 
 LARGE_ROW = 1024
 """Bytes from which copying rows one by one costs less than gathering them and copying what was gathered."""

@@ -52,6 +52,16 @@ def render_card(manifest: Manifest, dataset: str | None = None) -> str:
     return f"---\n{yaml.safe_dump(front_matter(manifest), sort_keys=False)}---\n\n{body}"
 
 
+def repository_texts(manifest: Manifest, repository: str) -> dict[str, bytes]:
+    """What a repository on the Hub holds beside the files its manifest lists: contents by path.
+
+    Args:
+        manifest: of the zoo that is published.
+        repository: its name there, `namespace/name`.
+    """
+    return {CARD: render_card(manifest, repository).encode()}
+
+
 def configurations(columns: Sequence[Column]) -> dict[str, list[Column]]:
     """The configurations a zoo offers to `datasets`, by name; the first is the default."""
     light = [column for column in columns if not column.trace]

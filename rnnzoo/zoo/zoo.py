@@ -15,10 +15,10 @@ from rnnzoo.errors import UsageError
 from rnnzoo.format.manifest import Manifest, read_manifest
 from rnnzoo.format.schema import SPLITS, Column
 from rnnzoo.format.shards import Part, ShardReader, split_rows
+from rnnzoo.hub.names import resolve
 from rnnzoo.kinds import Kind
 from rnnzoo.networks.network import Network, tensors_of
 from rnnzoo.zoo.conditions import meets
-from rnnzoo.zoo.hub import resolve
 
 if TYPE_CHECKING:
     import torch
