@@ -12,7 +12,8 @@ import yaml
 from datasets import Features, load_dataset
 
 from rnnzoo.format.manifest import read_manifest
-from rnnzoo.zoo.cards import configurations, front_matter, render_card
+from rnnzoo.zoo.cards import render_card
+from rnnzoo.zoo.dataset_configs import configurations, front_matter
 from rnnzoo.zoo.zoo import Zoo
 
 
