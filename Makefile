@@ -14,7 +14,9 @@ PROCESSOR_TESTS := captured_training downstream emulation encoders fused_layers 
 	interrogation network numba_engine numba_kernels prober rebuild recurrence reference_engine symmetry \
 	telling_probes threads verification
 
-.PHONY: help install demo eval test test-fast test-processors test-lowest check wheel clean
+SAMPLES := rnnzoo/samples
+
+.PHONY: help install demo eval samples test test-fast test-processors test-lowest check wheel clean
 
 help:
 	@echo "make demo     build two tiny zoos, verify them, load them with datasets, draw them (a few minutes)"
@@ -24,6 +26,7 @@ help:
 	@echo "make test-processors  those that depend on the processor, as on other processors"
 	@echo "make test-lowest  those that touch the packages we need, with their lowest versions (6 GB)"
 	@echo "make check    ruff and mypy"
+	@echo "make samples  build the zoos that the package comes with anew (a minute)"
 	@echo "make install  create $(VENV) with rnnzoo and its tools in it"
 	@echo "make wheel    build a wheel into dist/"
 	@echo "make clean    remove what the targets above made, except $(VENV)"
@@ -50,6 +53,18 @@ eval: install
 	$(BIN)/rnnzoo build formal-languages --scale small --models 320 --set rollouts.evaluated=200 \
 		--set rollouts.recorded=40 --workers 2 --out $(EVAL_ZOO)
 	$(BIN)/rnnzoo eval $(EVAL_ZOO) --profile quick --out $(EVAL_RESULTS)
+
+# Networks of the shape of the published zoos, each once barely trained and once well: what fits into 3 MB of a wheel.
+samples: install
+	rm -rf build/samples
+	$(BIN)/rnnzoo build formal-languages --scale tiny --models 12 --snapshots 200,2000 --set rollouts.recorded=20 \
+		--engine numba --out build/samples/formal-languages
+	$(BIN)/rnnzoo build smnist --scale tiny --models 12 --snapshots 200,5000 --set rollouts.recorded=10 \
+		--mnist sample --engine numba --out build/samples/smnist
+	for zoo in formal-languages smnist; do \
+		$(BIN)/rnnzoo verify --all build/samples/$$zoo && rm -rf $(SAMPLES)/$$zoo && \
+		cp -r build/samples/$$zoo $(SAMPLES)/$$zoo || exit 1; \
+	done
 
 # Two processes share the cores, one thread each. What needs the whole machine follows alone.
 test: install

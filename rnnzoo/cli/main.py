@@ -63,11 +63,12 @@ def cli() -> None:
 @click.option("--folder", type=click.Path(path_type=Path), default=Path("zoos"), show_default=True,
               help="Where to look for finished zoos.")  # fmt: skip
 def list_command(folder: Path) -> None:
-    """List the zoos that can be built, and those that are here."""
+    """List the zoos that can be built, those that are here, and those that come with the package."""
     from rich.table import Table
 
     from rnnzoo.format.manifest import read_manifest
     from rnnzoo.hub.names import local_zoos
+    from rnnzoo.samples import sample_names
     from rnnzoo.terminal.display import TerminalConsole
 
     recipes = importlib.import_module("rnnzoo.generation.kinds").published_recipes()
@@ -97,6 +98,7 @@ def list_command(folder: Path) -> None:
         console.line_of_text(f"No finished zoos in {folder}.")
     for text in damaged:
         console.line_of_text(text)
+    console.line_of_text(f"In this package: {', '.join(sample_names())}")
 
 
 @cli.command("show")

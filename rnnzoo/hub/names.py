@@ -8,6 +8,7 @@ from pathlib import Path
 from rnnzoo.errors import UsageError
 from rnnzoo.format.manifest import MANIFEST
 from rnnzoo.hub.downloads import fetched
+from rnnzoo.samples import sample_folder
 
 ZOOS_FOLDER = Path("zoos")
 """Where `rnnzoo build` puts zoos unless told otherwise, and where zoos are looked for by short name."""
@@ -17,7 +18,8 @@ def resolve(path_or_name: str | Path, revision: str | None = None) -> Path:
     """The local folder of a zoo, fetched from the Hub if need be.
 
     Raises:
-        UsageError: neither a folder, nor a zoo in `zoos/`, nor a zoo on the Hub, or no such revision of it.
+        UsageError: neither a folder, nor a zoo in `zoos/`, nor a sample of the package, nor a zoo on the Hub, or no
+            such revision of it.
         RnnzooError: the Hub could not be reached and no whole copy is cached.
     """
     folder = Path(path_or_name)
@@ -26,6 +28,8 @@ def resolve(path_or_name: str | Path, revision: str | None = None) -> Path:
     name = str(path_or_name)
     if (ZOOS_FOLDER / name / MANIFEST).is_file():
         return ZOOS_FOLDER / name
+    if sample := sample_folder(name):
+        return sample
     if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
         here = ", ".join(str(zoo) for zoo in local_zoos()) or "none"
         raise UsageError(
