@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import settings
 from interrupted_builds import contents
+from loopback_hub import Hub, loopback_hub
 from shared_work import compiled_once, made_once, shared_folder
 
 from rnnzoo.generation.building.build import build
@@ -135,3 +136,10 @@ def mnist_folder() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("RNNZOO_MNIST names no folder with MNIST's IDX files")
     return Path(folder)
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    """A Hub of this test's own on 127.0.0.1, with no repositories yet."""
+    with loopback_hub() as hub:
+        yield hub
