@@ -41,17 +41,12 @@ class Browser:
         """Value that the body of a JavaScript function returns."""
         return self._ask("execute/sync", {"script": script, "args": list(arguments)})
 
-    def point_at(self, selector: str) -> None:
-        """Move the mouse onto the middle of an element."""
+    def point_at(self, selector: str, x: int = 0, y: int = 0) -> None:
+        """Move the mouse onto an element, so many pixels right of and below its middle."""
         element = self._ask("element", {"using": "css selector", "value": selector})
         self.run("arguments[0].scrollIntoView({block: 'center'})", element)
-        move = {"type": "pointerMove", "duration": 0, "origin": element, "x": 0, "y": 0}
+        move = {"type": "pointerMove", "duration": 0, "origin": element, "x": x, "y": y}
         self._ask("actions", {"actions": [{"type": "pointer", "id": "mouse", "actions": [move]}]})
-
-    def press(self, key: str) -> None:
-        """Press and release a key, given as WebDriver's code of it or a character."""
-        actions = [{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]
-        self._ask("actions", {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
 
     def log(self, kind: str) -> list[dict[str, Any]]:
         """Entries since the last call: "browser" for the console, "performance" for events such as requests."""

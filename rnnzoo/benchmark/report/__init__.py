@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnnzoo.benchmark.report.contents import missing_files, read_curves, read_points, read_probes
-from rnnzoo.benchmark.report.html import Report, render_page
+from rnnzoo.benchmark.report.contents import Report, missing_files, read_curves, read_points, read_probes
+from rnnzoo.benchmark.report.html import render_page
 from rnnzoo.benchmark.report.markdown import render_markdown
 from rnnzoo.benchmark.report.sentences import (
     compare_interactive_probing,
@@ -40,10 +40,10 @@ def write_report(folder: Path) -> Path:
     Raises:
         RnnzooError: there are no finished runs, a file is damaged, or the folder cannot be written.
     """
-    from rnnzoo.benchmark.report.figures import draw_figures
+    from rnnzoo.benchmark.report.charts import write_pictures
 
     report = collect_report(read_results(folder))
-    figures = draw_figures(report, folder / FIGURES_NAME)
+    figures = write_pictures(report, folder / FIGURES_NAME)
     write_text(folder / MARKDOWN_NAME, render_markdown(report, [(text, f"{FIGURES_NAME}/{n}") for text, n in figures]))
     write_text(folder / PAGE_NAME, render_page(report))
     return folder / PAGE_NAME

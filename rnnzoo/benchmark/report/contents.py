@@ -11,6 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnzoo.benchmark.report.tables import Table
 from rnnzoo.benchmark.results import Results, Run, TrainingCurve
 from rnnzoo.errors import RnnzooError
 from rnnzoo.files.strict_json import read_json
@@ -18,8 +19,8 @@ from rnnzoo.kinds import Kind, find_kind
 
 MOST_POINTS = 2000
 """Networks' snapshots drawn per encoder and seed."""
-MOST_POINTS_IN_ALL = 70_000
-"""Of all encoders and seeds; beyond it fewer seeds are drawn. About 25 bytes of HTML each."""
+MOST_POINTS_IN_ALL = 30_000
+"""Of all encoders and seeds; beyond it fewer seeds are drawn. About 50 bytes of HTML each."""
 MOST_PROBES, MOST_PROBED_NETWORKS = 8, 3
 _ROW_FIELDS = ("split", "model_id", "step", "task", "accuracy", "total_variation", "emulated_accuracy", "z")
 
@@ -83,6 +84,44 @@ class Probes:
     symbols: tuple[str, ...]
     networks: tuple[str, ...]
     probes_in_all: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything a report shows, before it becomes a page.
+
+    Attributes:
+        title: names zoo and profile.
+        introduction: paragraphs on what was run.
+        missing: what is not there, one item each.
+        emulation: the emulation table.
+        comparison: a sentence on interactive probing.
+        downstream, further: tables of properties, of their most telling metrics and of all others.
+        loss: what the curves show, with the unit.
+        settings: encoders' settings.
+        software: versions.
+    """
+
+    title: str
+    kind: str
+    introduction: tuple[str, ...]
+    missing: tuple[str, ...]
+    emulation: Table
+    comparison: str
+    downstream: tuple[Table, ...]
+    further: tuple[Table, ...]
+    loss: str
+    curves: tuple[Curve, ...]
+    points: tuple[Points, ...]
+    probes: tuple[Probes, ...]
+    settings: Mapping[str, str]
+    software: str
+
+    @property
+    def encoders(self) -> list[str]:
+        """All encoders that something is shown of, in the order of the tables."""
+        tables = (self.emulation, *self.downstream)
+        return list(dict.fromkeys(line.encoder for table in tables for line in table.lines))
 
 
 def read_curves(results: Results) -> list[Curve]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from rnnzoo.benchmark.report.html import Report
+from rnnzoo.benchmark.report.contents import Report
 from rnnzoo.benchmark.report.style import label
 from rnnzoo.benchmark.report.tables import Cell, Line, Table, row_label
 
