@@ -1,6 +1,7 @@
 """Model zoos of recurrent networks, and the benchmark that compares weight encoders on them.
 
-`load` opens a zoo; `Zoo` and `Model` are what it gives; `RnnzooError` is the error users are meant to read.
+`load` opens a zoo; `Zoo` and `Model` are what it gives, `concatenate` joins several; `RnnzooError` is the error users
+are meant to read.
 """
 
 from __future__ import annotations
@@ -14,15 +15,33 @@ if TYPE_CHECKING:
     from rnnzoo.encoders import load_encoder
     from rnnzoo.errors import RnnzooError, UsageError
     from rnnzoo.hub.names import local_zoos as list_zoos
-    from rnnzoo.zoo.zoo import Model, Zoo, load
+    from rnnzoo.rows.model import Model
+    from rnnzoo.rows.running import Activations
+    from rnnzoo.zoo.concatenation import Concatenation, concatenate
+    from rnnzoo.zoo.zoo import Zoo, load
 
-__all__ = ["Model", "RnnzooError", "UsageError", "Zoo", "__version__", "list_zoos", "load", "load_encoder"]
+__all__ = [
+    "Activations",
+    "Concatenation",
+    "Model",
+    "RnnzooError",
+    "UsageError",
+    "Zoo",
+    "__version__",
+    "concatenate",
+    "list_zoos",
+    "load",
+    "load_encoder",
+]
 
 _HOMES = {
-    "Model": "rnnzoo.zoo.zoo",
+    "Activations": "rnnzoo.rows.running",
+    "Concatenation": "rnnzoo.zoo.concatenation",
+    "Model": "rnnzoo.rows.model",
     "RnnzooError": "rnnzoo.errors",
     "UsageError": "rnnzoo.errors",
     "Zoo": "rnnzoo.zoo.zoo",
+    "concatenate": "rnnzoo.zoo.concatenation",
     "list_zoos": "rnnzoo.hub.names:local_zoos",
     "load": "rnnzoo.zoo.zoo",
     "load_encoder": "rnnzoo.encoders",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rnnzoo.errors import UsageError
 from rnnzoo.format.schema import Column
-from rnnzoo.zoo.conditions import meets
+from rnnzoo.rows.conditions import meets
 from rnnzoo.zoo.zoo import Zoo
 
 STEP = Column("step", "int32", (), "", "")

@@ -139,7 +139,7 @@ def test_a_column_that_is_not_known_here(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_cell_that_is_not_known_here(tmp_path: Path) -> None:
     zoo = _with_cell("gru", tmp_path)
-    assert zoo[0].tensors()["weight_hh_l0"].shape == (16, 4)
+    assert zoo[0].tensors()["gru.weight_hh_l0"].shape == (16, 4)
     assert zoo["accuracy"].shape == (6,)
     with pytest.raises(UsageError, match="knows no recurrent cell 'gru'"):
         zoo.run(zoo.recorded_inputs())

@@ -18,11 +18,14 @@ import rnnzoo
 ROOT = Path(__file__).resolve().parent.parent
 
 # A manifest looks up the kind of its zoo, and a kind is later handed that zoo, its rows and what emulates them. Naming
-# the type of what one is handed leads back to the caller, but no import follows it when a program runs.
+# the type of what one is handed leads back to the caller, but no import follows it when a program runs. So do rows that
+# are handed to their models, and to what runs them.
 ANNOTATIONS = {
     ("rnnzoo.kinds.kind", "rnnzoo.zoo.zoo"),
     ("rnnzoo.kinds.kind", "rnnzoo.emulation.performance"),
     ("rnnzoo.kinds.properties", "rnnzoo.zoo.zoo"),
+    ("rnnzoo.rows.model", "rnnzoo.rows.zoo_rows"),
+    ("rnnzoo.rows.running", "rnnzoo.rows.zoo_rows"),
     ("rnnzoo.zoo.plots", "rnnzoo.zoo.zoo"),
     ("rnnzoo.zoo.plots", "rnnzoo.kinds"),
 }

@@ -141,13 +141,6 @@ def test_a_zoo_survives_pickling(zoo: Zoo) -> None:
     assert np.array_equal(again["weights"], zoo.at_step(50)["weights"])
 
 
-def test_tensors_are_views_by_name(zoo: Zoo) -> None:
-    tensors = zoo[4].tensors()
-    state = zoo[4].to_torch().state_dict()
-    assert np.array_equal(tensors["weight_hh_l1"], state["lstm.weight_hh_l1"].numpy())
-    assert np.array_equal(tensors["linear.bias"], state["linear.bias"].numpy())
-
-
 def test_unknown_zoos_say_what_is_here(built_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="no zoo 'nowhere'"):

@@ -22,7 +22,7 @@ from rnnzoo.networks.prober import Prober
 from rnnzoo.networks.symmetry import symmetry_of
 
 if TYPE_CHECKING:
-    from rnnzoo.zoo.zoo import Zoo
+    from rnnzoo.rows.zoo_rows import ZooRows
 
 
 @dataclass(frozen=True)
@@ -164,15 +164,20 @@ class Encoder(nn.Module, ABC):
         """The inputs it sends to the networks, [M or 1, probes, positions, input_size]; None if it sends none."""
         return None
 
-    def embed(self, zoo: Zoo, models_at_once: int = 256) -> NDArray[np.float32]:
+    def embed(self, zoo: ZooRows, models_at_once: int = 256) -> NDArray[np.float32]:
         """Embeddings of every row of a zoo, unit length, float32 [rows, z_size]; NaN where the weights diverged.
 
+        Args:
+            zoo: a zoo or, unless the encoder needs the truth, rows that `rnnzoo.concatenate` joined.
+            models_at_once: rows embedded together, which bounds memory.
+
         Raises:
-            UsageError: the zoo's networks have another shape than the encoder was built for.
+            UsageError: the zoo's networks have another shape than the encoder was built for, or joined rows for an
+                encoder that needs the truth.
         """
         if zoo.network != self.context.network:
             raise UsageError(
-                f"This encoder was built for {self.context.network.describe()}, but {zoo.folder} holds networks of "
+                f"This encoder was built for {self.context.network.describe()}, but {zoo.origin} holds networks of "
                 f"{zoo.network.describe()}."
             )
         # An encoder without parameters, a fixed projection for example, computes where the weights are: here.

@@ -6,7 +6,7 @@ One row is one snapshot of one model. What the rows of a kind of zoo hold is sai
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -61,6 +61,11 @@ class Column:
     def as_json(self) -> dict[str, Any]:
         """As a manifest records it."""
         return asdict(self) | {"shape": list(self.shape)}
+
+
+def label_columns(columns: Sequence[Column]) -> tuple[Column, ...]:
+    """Those that are neither weights nor recordings."""
+    return tuple(column for column in columns if not column.trace and column.name != "weights")
 
 
 def network_of(recipe: Mapping[str, Any]) -> Network:

@@ -146,12 +146,6 @@ def shard_problems(folder: Path, manifest: Manifest, listed: ShardFile) -> list[
     return [f"{path}: {problem}" for problem in problems]
 
 
-def split_rows(files: Sequence[ShardFile], split: str) -> NDArray[np.int64]:
-    """Row numbers of a split among all rows of a zoo."""
-    labels = np.repeat([file.split for file in files], [file.rows for file in files])
-    return np.flatnonzero(labels == split)
-
-
 def _copy(source: NDArray[np.uint8] | ColumnInPlace, part: Part, target: NDArray[np.uint8]) -> None:
     """Copy rows of a column, as bytes, to where a part says."""
     if part.together:

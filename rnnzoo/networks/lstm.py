@@ -32,12 +32,14 @@ class LSTMNetwork(nn.Module):
         module = cls(network)
         with torch.no_grad():
             for name, tensor in network.unflatten(weights).items():
-                module.get_parameter(_module_name(name)).copy_(torch.tensor(tensor))
+                module.get_parameter(network.state_name(name)).copy_(torch.tensor(tensor))
         return module
 
     def flat_weights(self) -> NDArray[np.float32]:
         """All parameters as one flat vector, float32 [P], a copy."""
-        parts = [self.get_parameter(_module_name(p.name)).detach().flatten() for p in self.network.parameters()]
+        parts = [
+            self.get_parameter(self.network.state_name(p.name)).detach().flatten() for p in self.network.parameters()
+        ]
         return torch.cat(parts).numpy()
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -74,30 +76,69 @@ def run(network: Network, weights: Tensor, inputs: Tensor) -> Tensor:
 
 def run_logits(network: Network, weights: Tensor, inputs: Tensor) -> Tensor:
     """As `run`, without the normalisation."""
-    tensors = network.unflatten(weights)
-    hidden = _dense(inputs, network.input_size, weights.dtype)
-    hidden = hidden.expand(weights.shape[0], *hidden.shape[1:])
-    models, batch, positions, _ = hidden.shape
+    tensors, hidden = network.unflatten(weights), _of_every_model(network, weights, inputs)
     for layer in range(network.layers):
-        bias = tensors[f"bias_ih_l{layer}"] + tensors[f"bias_hh_l{layer}"]
-        projected = torch.baddbmm(
-            bias[:, None], hidden.flatten(1, 2), tensors[f"weight_ih_l{layer}"].transpose(1, 2)
-        ).unflatten(1, (batch, positions))
-        recurrent = tensors[f"weight_hh_l{layer}"].transpose(1, 2)
-        output = weights.new_zeros(models, batch, network.hidden_size)
-        cell = torch.zeros_like(output)
-        outputs = []
-        for position in range(positions):
-            gates = torch.baddbmm(projected[:, :, position], output, recurrent)
-            enter, forget, candidate, leave = gates.chunk(4, dim=-1)
-            cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
-            output = leave.sigmoid() * cell.tanh()
-            outputs.append(output)
-        hidden = torch.stack(outputs, dim=2)
+        hidden = torch.stack(_run_layer(tensors, layer, hidden)[0], dim=2)
+    return _read_out(tensors, hidden)
+
+
+def run_with_states(network: Network, weights: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """As `run`, but answers with the hidden and the cell states as well.
+
+    Returns:
+        Log-probabilities [M, batch, positions, output_size]; hidden states and cell states of every layer after each
+        position, [M, batch, positions, layers, hidden_size] each.
+    """
+    tensors, below = network.unflatten(weights), _of_every_model(network, weights, inputs)
+    hidden, cells = [], []
+    for layer in range(network.layers):
+        outputs, layer_cells = _run_layer(tensors, layer, below)
+        below = torch.stack(outputs, dim=2)
+        hidden.append(below)
+        cells.append(torch.stack(layer_cells, dim=2))
+    log_probs = torch.log_softmax(_read_out(tensors, below), dim=-1)
+    return log_probs, torch.stack(hidden, dim=3), torch.stack(cells, dim=3)
+
+
+def _of_every_model(network: Network, weights: Tensor, inputs: Tensor) -> Tensor:
+    """Inputs as vectors, [M, batch, positions, input_size]."""
+    dense = _dense(inputs, network.input_size, weights.dtype)
+    return dense.expand(weights.shape[0], *dense.shape[1:])
+
+
+def _run_layer(tensors: dict[str, Tensor], layer: int, below: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """Outputs and cell states of a layer at each position, [M, batch, hidden_size] each.
+
+    Args:
+        tensors: of all networks, [M, ...] by name.
+        layer: its number.
+        below: what it is fed, [M, batch, positions, width].
+    """
+    models, batch, positions, _ = below.shape
+    bias = tensors[f"bias_ih_l{layer}"] + tensors[f"bias_hh_l{layer}"]
+    projected = torch.baddbmm(
+        bias[:, None], below.flatten(1, 2), tensors[f"weight_ih_l{layer}"].transpose(1, 2)
+    ).unflatten(1, (batch, positions))
+    recurrent = tensors[f"weight_hh_l{layer}"].transpose(1, 2)
+    output = recurrent.new_zeros(models, batch, recurrent.shape[1])
+    cell = torch.zeros_like(output)
+    outputs, cells = [], []
+    for position in range(positions):
+        gates = torch.baddbmm(projected[:, :, position], output, recurrent)
+        enter, forget, candidate, leave = gates.chunk(4, dim=-1)
+        cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
+        output = leave.sigmoid() * cell.tanh()
+        outputs.append(output)
+        cells.append(cell)
+    return outputs, cells
+
+
+def _read_out(tensors: dict[str, Tensor], hidden: Tensor) -> Tensor:
+    """Logits [M, batch, positions, output_size] of the top layer's outputs."""
     logits = torch.baddbmm(
         tensors["linear.bias"][:, None], hidden.flatten(1, 2), tensors["linear.weight"].transpose(1, 2)
     )
-    return logits.unflatten(1, (batch, positions))
+    return logits.unflatten(1, hidden.shape[1:3])
 
 
 def permute_hidden_units(
@@ -118,10 +159,6 @@ def permute_hidden_units(
         raise UsageError(f"{network.describe()} needs {network.layers} permutations, one per layer.")
     orders = {f"hidden_l{layer}": torch.from_numpy(np.array(p))[None] for layer, p in enumerate(permutations)}
     return weights[..., symmetry_of(network).source_index(orders)[0].numpy()]
-
-
-def _module_name(parameter: str) -> str:
-    return parameter if parameter.startswith("linear.") else f"lstm.{parameter}"
 
 
 def _dense(inputs: Tensor, size: int, dtype: torch.dtype) -> Tensor:

@@ -130,6 +130,10 @@ class Network:
         """Length of the flat weight vector."""
         return sum(parameter.size for parameter in self.parameters())
 
+    def state_name(self, parameter: str) -> str:
+        """The name of a tensor in the `state_dict` of the network as a PyTorch module, such as "lstm.weight_ih_l0"."""
+        return parameter if parameter.startswith("linear.") else f"{self.cell}.{parameter}"
+
     def unflatten(self, weights: Any) -> dict[str, Any]:
         """Views of every tensor in flat weights [..., P] (NumPy array or torch tensor), keyed by name."""
         if weights.shape[-1] != self.parameter_count:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from rnnzoo.zoo.zoo import Zoo
+from rnnzoo.errors import UsageError
+from rnnzoo.rows.zoo_rows import ZooRows
+from rnnzoo.zoo.zoo import Zoo
 
 
-def truth_features(zoo: Zoo) -> Tensor:
+def truth_features(zoo: ZooRows) -> Tensor:
     """What there is to know of each row as numbers: task, training step and accuracy, float32 [rows, truth_size].
 
     Steps count on a logarithmic scale; what cannot be known is 0.
+
+    Raises:
+        UsageError: joined rows of several zoos.
     """
+    if not isinstance(zoo, Zoo):
+        raise UsageError("The range of tasks is that of one zoo's recipe, so joined zoos are embedded one by one here.")
     step = np.log1p(zoo["step"]) / np.log1p(20_000)
     known = np.column_stack([zoo.kind.task_features(zoo), step, np.nan_to_num(zoo.kind.headline(zoo))])
     return torch.from_numpy(known.astype(np.float32))

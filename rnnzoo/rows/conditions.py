@@ -1,4 +1,4 @@
-"""Which rows of a column meet a condition: a value, a list of values, a range, or a function of the column."""
+"""Which rows are asked for: by a key, or by a condition on a column, a value, a list, a range or a function."""
 
 from __future__ import annotations
 
@@ -11,6 +11,22 @@ from numpy.typing import NDArray
 
 from rnnzoo.errors import UsageError
 from rnnzoo.format.schema import Column
+
+
+def row_index(key: Any, rows: int) -> NDArray[Any]:
+    """A mask or a list of row numbers, as NumPy takes it along one axis.
+
+    Raises:
+        IndexError: a key that selects no rows: a mask of another length, a table of numbers.
+    """
+    index = np.asarray(key)
+    if not index.size and isinstance(key, list):
+        index = index.astype(np.int64)
+    if index.ndim != 1 or isinstance(key, tuple) or index.dtype.kind not in "biu":
+        raise IndexError(f"rows are selected by a number, a slice, a mask or a flat list of numbers, not by {key!r}")
+    if index.dtype.kind == "b" and len(index) != rows:
+        raise IndexError(f"a mask of {len(index)} values does not fit the {rows} rows of this zoo")
+    return index
 
 
 def meets(values: NDArray[Any], column: Column, condition: Any) -> NDArray[np.bool_]:

@@ -1,0 +1,1 @@
+"""Rows as arrays and networks: selections, columns, what networks answer, batches."""
