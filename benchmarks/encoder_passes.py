@@ -99,12 +99,12 @@ class AutogradSession:
 
     def __init__(self, core: ResidualCore, models: int) -> None:
         self.core, self.weights = core, core.layer_weights()
-        zero = core.enter.bias.new_zeros(models, core.hidden_size)
+        zero = core.projection.bias.new_zeros(models, core.hidden_size)
         self.states = [(zero, zero) for _ in self.weights]
 
     def step(self, inputs: Tensor) -> Tensor:
         """Outputs for the next inputs."""
-        given, added = inputs, self.core.enter(inputs)
+        given, added = inputs, self.core.projection(inputs)
         for index, (by_input, recurrent, bias) in enumerate(self.weights):
             output, cell = self.states[index]
             self.states[index] = lstm_cell(given @ by_input.t() + bias + output @ recurrent.t(), cell)

@@ -63,7 +63,7 @@ def test_a_layer_of_every_make_is_pytorchs() -> None:
 def test_the_emulator_joins_its_linear_maps_without_changing_them(z_enters: str) -> None:
     emulator = Emulator(Network(3, 32, 2, 4), z_size=5, hidden_size=6, z_enters=z_enters).double()
     z, inputs = numbers(2, 5), numbers(7, 2, 3, grad=False)
-    hidden, conditioning = emulator.enter(inputs), emulator.condition(z)
+    hidden, conditioning = emulator.projection(inputs), emulator.condition(z)
     hidden = hidden + conditioning if z_enters == "every" else torch.cat([hidden[:1] + conditioning, hidden[1:]])
     for layer in emulator.layers:
         hidden = layer(hidden)
@@ -104,7 +104,7 @@ def test_gradients_of_edges() -> None:
 def test_a_core_gives_the_same_stepped_and_whole() -> None:
     core = ResidualCore(2, 6, 5).double()
     inputs = numbers(4, 3, 6)
-    plain = core.enter(inputs)
+    plain = core.projection(inputs)
     for layer in core.layers:
         plain = plain + layer(plain)
     assert torch.allclose(core(inputs), plain)

@@ -24,7 +24,7 @@ _IMPOSSIBLE = -1e30
 
 def can_interrogate(prober: Prober, core: ResidualCore) -> bool:
     """Whether `interrogate` takes these networks and this core."""
-    return prober.fused is not None and core.hidden_size % PADDING == 0 and can_compile(core.enter.weight)
+    return prober.fused is not None and core.hidden_size % PADDING == 0 and can_compile(core.projection.weight)
 
 
 def interrogate(
@@ -32,7 +32,7 @@ def interrogate(
 ) -> tuple[Tensor, Tensor]:
     """Let a core ask networks step by step, each question shifted by what it makes of the answers so far.
 
-    The same as stepping `prober` and `core` in turn; gradients flow to the free inputs, the asker and the core.
+    The same as stepping `prober` and `core` in turn; gradients reach the free inputs, the asker and the core.
 
     Args:
         prober: M networks for which `can_interrogate` holds.
@@ -48,7 +48,7 @@ def interrogate(
     probes, steps, _ = free_inputs.shape
     prober.queries += probes * steps
     layers = [tensor for weights in core.layer_weights() for tensor in weights]
-    parameters = free_inputs, asker.weight, asker.bias, core.enter.weight, core.enter.bias, *layers
+    parameters = free_inputs, asker.weight, asker.bias, core.projection.weight, core.projection.bias, *layers
     return _Interrogate.apply(prober.fused, space, *parameters)
 
 
@@ -60,7 +60,7 @@ class _Part:
     kept: Any
     inputs: Tensor
     answers: Tensor
-    flow: Tensor
+    layer_inputs: Tensor
     core_states: Tensor
     core_gates: Tensor
 
@@ -83,7 +83,7 @@ class _Interrogate(torch.autograd.Function):
 
         in_parts(bounds, run)
         ctx.networks, ctx.sizes, ctx.weights, ctx.parts, ctx.bounds = networks, sizes, weights, parts, bounds
-        state = torch.cat([part.flow[-1, -1] for part in parts.values()])
+        state = torch.cat([part.layer_inputs[-1, -1] for part in parts.values()])
         inputs = torch.cat([_narrowed(part.inputs, probes, sizes.inputs) for part in parts.values()], dim=1)
         sent = inputs.permute(1, 2, 0, 3)
         ctx.mark_non_differentiable(sent)
@@ -92,7 +92,7 @@ class _Interrogate(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_state: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        from rnnzoo.compiled.probing_kernels.interrogation import retrace_interrogation
+        from rnnzoo.compiled.probing_kernels.interrogation import interrogate_backward
         from rnnzoo.compiled.probing_kernels.records import InterrogationGradients
 
         networks, sizes, parts = ctx.networks, ctx.sizes, ctx.parts
@@ -101,19 +101,23 @@ class _Interrogate(torch.autograd.Function):
         ctx.parts = None
         gradients = {first: _new_gradients(part) for first, part in parts.items()}
 
-        def retrace(first: int, last: int) -> None:
+        def interrogate_part_backward(first: int, last: int) -> None:
             part, results = parts[first], InterrogationGradients(*map(numbers, gradients[first]))
             # The kernel uses up what it is given.
             d_output = numbers(d_state[first:last].clone(memory_format=torch.contiguous_format))
-            retrace_interrogation(sizes, part.core, networks.flat, ctx.weights, part.kept, d_output, results)
+            interrogate_backward(sizes, part.core, networks.flat, ctx.weights, part.kept, d_output, results)
 
-        in_parts(ctx.bounds, retrace)
+        in_parts(ctx.bounds, interrogate_part_backward)
         return None, None, *_gradients(sizes, list(parts.values()), list(gradients.values()))
 
 
 def _new_gradients(part: _Part) -> tuple[Tensor, Tensor, Tensor]:
     """Where the kernel leaves the gradients of free numbers, of what enters the core and of its biases."""
-    return torch.empty_like(part.inputs), torch.empty_like(part.flow[0]), torch.zeros_like(part.core_gates[:, 0, 0])
+    return (
+        torch.empty_like(part.inputs),
+        torch.empty_like(part.layer_inputs[0]),
+        torch.zeros_like(part.core_gates[:, 0, 0]),
+    )
 
 
 def _new_part(
@@ -126,7 +130,7 @@ def _new_part(
     low, span = np.float32(space.low), np.float32(space.high - space.low)
     inputs = torch.empty(steps, count, rows * sizes.padded_inputs)
     answers = torch.empty(steps, count, rows * sizes.padded_outputs)
-    flow = torch.empty(layers + 1, steps, count, units)
+    layer_inputs = torch.empty(layers + 1, steps, count, units)
     core_states = torch.empty(layers, steps + 1, 2, count, units)
     core_states[:, 0] = 0
     core_gates = torch.empty(layers, steps, count, 4 * units)
@@ -137,7 +141,7 @@ def _new_part(
     kept = Interrogation(
         numbers(inputs),
         numbers(answers),
-        numbers(flow),
+        numbers(layer_inputs),
         numbers(core_states),
         numbers(core_gates),
         squashed,
@@ -147,14 +151,14 @@ def _new_part(
         log_probs,
     )
     core = CoreSizes(first, count, units, layers, space.kind == "tokens", low, span)
-    return _Part(core, kept, inputs, answers, flow, core_states, core_gates)
+    return _Part(core, kept, inputs, answers, layer_inputs, core_states, core_gates)
 
 
 def _pack(sizes: Any, space: InputSpace, free_inputs: Tensor, parameters: Sequence[Tensor]) -> Any:
     """The core's weights in the forms that the kernels take."""
     from rnnzoo.compiled.probing_kernels.records import CoreWeights
 
-    asker, asker_bias, enter, enter_bias, *layers = (parameter.detach() for parameter in parameters)
+    asker, asker_bias, projection, projection_bias, *layers = (parameter.detach() for parameter in parameters)
 
     def questions(tensor: Tensor, fill: float = 0.0) -> Tensor:
         return _widened(tensor, sizes.rows, sizes.padded_inputs, fill)
@@ -163,7 +167,7 @@ def _pack(sizes: Any, space: InputSpace, free_inputs: Tensor, parameters: Sequen
         return _widened(tensor, sizes.rows, sizes.padded_outputs)
 
     free = free_inputs.detach().transpose(0, 1).flatten(1)
-    by_question, by_answer = questions(asker.t()), answers(enter)
+    by_question, by_answer = questions(asker.t()), answers(projection)
     forward: list[Tensor] = []
     back: list[Tensor] = []
     for index in range(0, len(layers), 3):
@@ -177,7 +181,7 @@ def _pack(sizes: Any, space: InputSpace, free_inputs: Tensor, parameters: Sequen
         numbers(questions(asker_bias)),
         numbers(by_question.t()),
         numbers(by_answer.t()),
-        numbers(enter_bias),
+        numbers(projection_bias),
         numbers(by_answer),
         _joined_panels(forward),
         _joined_panels(back),
@@ -203,20 +207,20 @@ def _joined_panels(tensors: Sequence[Tensor]) -> NDArray[np.float32]:
 
 def _gradients(sizes: Any, parts: Sequence[_Part], of_parts: Sequence[tuple[Tensor, Tensor, Tensor]]) -> list[Tensor]:
     """Gradients of all parameters, each from one product over the steps and networks of all parts."""
-    d_free, d_entered, d_biases = zip(*of_parts, strict=True)
+    d_free, d_projected, d_biases = zip(*of_parts, strict=True)
     d_questions = _narrowed(torch.cat(d_free, dim=1), sizes.rows, sizes.inputs)
     answers = torch.cat([part.answers for part in parts], dim=1)
     said = _narrowed(answers, sizes.rows, sizes.outputs).flatten(2)
-    flow = torch.cat([part.flow for part in parts], dim=2)
+    layer_inputs = torch.cat([part.layer_inputs for part in parts], dim=2)
     states = torch.cat([part.core_states[:, :-1, 0] for part in parts], dim=2)
     d_gates = torch.cat([part.core_gates for part in parts], dim=2)
-    d_inner, d_asked = torch.cat(d_entered, dim=1), d_questions[1:].flatten(2)
+    d_inner, d_asked = torch.cat(d_projected, dim=1), d_questions[1:].flatten(2)
     gradients = [d_questions.sum(1).transpose(0, 1)]
-    gradients += [_outer(d_asked, flow[-1, :-1]), d_asked.sum((0, 1))]
+    gradients += [_outer(d_asked, layer_inputs[-1, :-1]), d_asked.sum((0, 1))]
     gradients += [_outer(d_inner, said), d_inner.sum((0, 1))]
     for layer, d_layer in enumerate(d_gates):
         d_bias = torch.stack([part[layer] for part in d_biases]).sum(0)
-        gradients += [_outer(d_layer, flow[layer] if layer else said), _outer(d_layer, states[layer]), d_bias]
+        gradients += [_outer(d_layer, layer_inputs[layer] if layer else said), _outer(d_layer, states[layer]), d_bias]
     return gradients
 
 

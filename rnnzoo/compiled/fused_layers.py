@@ -120,7 +120,7 @@ class _Layers(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_means: Tensor) -> tuple[Tensor | None, ...]:
-        from rnnzoo.compiled.edge_kernels.networks_in_turn import retrace
+        from rnnzoo.compiled.edge_kernels.networks_in_turn import update_backward
 
         connections, sizes, kept = ctx.connections, ctx.sizes, ctx.kept
         groups, matrices = connections.groups, connections.matrices
@@ -143,25 +143,25 @@ class _Layers(torch.autograd.Function):
             table.of_pools([None if last else given for given in d_pools])
             table.of_means(d_means if last else d_means_between)
             table.of_stacks("positive", from_forward.signs)
-            for group, flow, d_pool in zip(groups, d_terms, d_pools, strict=True):
+            for group, d_term, d_pool in zip(groups, d_terms, d_pools, strict=True):
                 map_back = layer.neuron[group].contiguous()
-                table.add_map(sizes[group], map_back, flow, d_given=d_pool if inner else None)
+                table.add_map(sizes[group], map_back, d_term, d_given=d_pool if inner else None)
             table.add_map(1, layer.network.contiguous(), d_shared, d_given=d_means_between if inner else None)
             results.append((by_part, d_terms, d_shared, from_forward.pools, from_forward.means))
-        run_layers(retrace, tables, forward=False)
+        run_layers(update_backward, tables, forward=False)
         pairs: list[tuple[Tensor, Tensor]] = []
         for _, d_terms, d_shared, pools, means in results:
-            pairs += [(flow.flatten(0, 1), given.flatten(0, 1)) for flow, given in zip(d_terms, pools, strict=True)]
+            pairs += [(d_term.flatten(0, 1), given.flatten(0, 1)) for d_term, given in zip(d_terms, pools, strict=True)]
             pairs.append((d_shared, means))
-        products, gradients = (flow.t() @ given for flow, given in pairs), list[Tensor]()
+        products, gradients = (d_term.t() @ given for d_term, given in pairs), list[Tensor]()
         for layer, (by_part, d_terms, d_shared, *_) in zip(layers, results, strict=True):
             gradients += [weight.sum(0) for weight in by_part]
             gradients += [next(products) for _ in range(len(groups) + 1)]
             gradients.append(d_shared.sum(0))
-            for group, flow in zip(groups, d_terms, strict=True):
+            for group, d_term in zip(groups, d_terms, strict=True):
                 if group in layer.embeddings:
                     table_gradient = torch.zeros_like(layer.embeddings[group])
-                    table_gradient[:, : flow.shape[-1]] = flow.sum(0)
+                    table_gradient[:, : d_term.shape[-1]] = d_term.sum(0)
                     gradients.append(table_gradient)
         return None, None, None, None, *gradients
 

@@ -62,7 +62,7 @@ class FusedNetworks:
     def run(self, inputs: Tensor) -> Tensor:
         """Whole sequences from zero states: [positions, M or 1, rows, input_size] to [M, positions, rows, output_size].
 
-        Gradients flow to the inputs.
+        Gradients reach the inputs.
         """
         return _Answer.apply(inputs, self.start(inputs.shape[2]), self)[0]
 
@@ -120,7 +120,7 @@ class _Answer(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_log_probs: Tensor, d_states: Tensor) -> tuple[Tensor | None, ...]:
-        from rnnzoo.compiled.probing_kernels.probed_networks import retrace
+        from rnnzoo.compiled.probing_kernels.probed_networks import answer_backward
 
         sizes, networks = ctx.sizes, ctx.networks
         shape = networks.models, sizes.positions, sizes.rows
@@ -130,7 +130,7 @@ class _Answer(torch.autograd.Function):
         d_inputs = torch.empty(*shape, sizes.padded_inputs)
         arrays = networks.flat, *ctx.kept, numbers(padded), numbers(d_before), numbers(d_inputs)
         work = sizes.positions * sizes.rows
-        networks.in_parts(work, lambda first, last: retrace(sizes, first, last, *arrays))
+        networks.in_parts(work, lambda first, last: answer_backward(sizes, first, last, *arrays))
         by_network = d_inputs[..., : sizes.inputs].transpose(0, 1)
         return by_network.sum(1, keepdim=True) if sizes.shared else by_network, d_before, None
 

@@ -56,7 +56,7 @@ class Emulator(nn.Module):
         if z_enters not in Z_ENTERS:
             raise UsageError(f"z_enters={z_enters!r} is impossible: choose one of {', '.join(Z_ENTERS)}.")
         self.z_enters, self.z_gain = z_enters, z_gain
-        self.enter = nn.Linear(network.input_size, hidden_size)
+        self.projection = nn.Linear(network.input_size, hidden_size)
         self.condition = nn.Linear(z_size, hidden_size)
         self.layers = LSTMLayers(LSTMLayer(hidden_size, hidden_size) for _ in range(layers))
         self.leave = nn.Linear(hidden_size, network.output_size)
@@ -75,8 +75,8 @@ class Emulator(nn.Module):
         else:
             entering = torch.cat([marked[None], marked.new_zeros(len(inputs) - 1, *marked.shape)])
         first, *others = self.layers
-        maps = [self.enter.weight, self.condition.weight, self.condition.bias[:, None]]
-        joined = first.behind(torch.cat(maps, dim=1), self.enter.bias)
+        maps = [self.projection.weight, self.condition.weight, self.condition.bias[:, None]]
+        joined = first.behind(torch.cat(maps, dim=1), self.projection.bias)
         hidden = lstm_layer(torch.cat([inputs, entering], dim=-1), *joined)
         for layer in others:
             hidden = layer(hidden)
@@ -93,7 +93,7 @@ class Emulator(nn.Module):
     @torch.no_grad()
     def advance(self, inputs: Tensor, state: EmulatorState) -> tuple[Tensor, EmulatorState]:
         """One step without gradients, to sample from the emulator: inputs [N, input_size] -> log-probabilities."""
-        hidden = self.enter(inputs) + state.conditioning
+        hidden = self.projection(inputs) + state.conditioning
         states = []
         for before, weights in zip(state.layers, state.weights, strict=True):
             states.append(lstm_step(hidden, before, weights))

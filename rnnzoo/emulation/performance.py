@@ -88,7 +88,7 @@ def emulated_accuracy(emulated: Emulated, zoo: Zoo) -> tuple[NDArray[np.float64]
 @torch.no_grad()
 def sample_strings(emulator: Emulator, z: Tensor, start: int, length: int, generator: torch.Generator) -> Tensor:
     """Strings of tokens drawn from the emulator, one per z: int64 [N, length], the start token in front."""
-    vocabulary = emulator.enter.in_features
+    vocabulary = emulator.projection.in_features
     tokens = [torch.full((len(z),), start, device=z.device)]
     state = emulator.begin(z)
     for _ in range(length - 1):

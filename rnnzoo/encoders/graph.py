@@ -36,7 +36,7 @@ class GraphEncoder(Encoder):
         groups = [group.name for group in self.symmetry.groups]
         self.embedding = NodeEmbedding(self.symmetry, channels)
         vectors = {axes[0]: size for axes, size in stacks.items() if len(axes) == 1}
-        self.enter = nn.ModuleDict({group: nn.Linear(size, channels) for group, size in vectors.items()})
+        self.projection = nn.ModuleDict({group: nn.Linear(size, channels) for group, size in vectors.items()})
         edge_channels: dict[Axes, int] = {axes: stacks[axes] for axes in self.matrices}
         self.rounds = nn.ModuleList()
         for _ in range(rounds):
@@ -49,7 +49,7 @@ class GraphEncoder(Encoder):
         stacks = stack_tensors(self.symmetry, rows.weights)
         nodes = {}
         for group in self.symmetry.groups:
-            parts = [self.enter[group.name](stacks[group.name,])] if group.name in self.enter else []
+            parts = [self.projection[group.name](stacks[group.name,])] if group.name in self.projection else []
             embedding = self.embedding().get(group.name)
             parts += [] if embedding is None else [embedding.expand(len(rows), -1, -1)]
             nodes[group.name] = torch.stack(parts).sum(0)

@@ -125,9 +125,9 @@ def _run_layer(tensors: dict[str, Tensor], layer: int, below: Tensor) -> tuple[l
     outputs, cells = [], []
     for position in range(positions):
         gates = torch.baddbmm(projected[:, :, position], output, recurrent)
-        enter, forget, candidate, leave = gates.chunk(4, dim=-1)
-        cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
-        output = leave.sigmoid() * cell.tanh()
+        input_gate, forget_gate, cell_gate, output_gate = gates.chunk(4, dim=-1)
+        cell = forget_gate.sigmoid() * cell + input_gate.sigmoid() * cell_gate.tanh()
+        output = output_gate.sigmoid() * cell.tanh()
         outputs.append(output)
         cells.append(cell)
     return outputs, cells

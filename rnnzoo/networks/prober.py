@@ -15,7 +15,7 @@ from rnnzoo.networks.plain_networks import PlainNetworks
 class Prober:
     """M networks that answer inputs with log-probabilities; all that functionalist encoders may see of them.
 
-    The whole population advances together, on the CPU in one compiled pass where Numba is installed. Gradients flow to
+    The whole population advances together, on the CPU in one compiled pass where Numba is installed. Gradients reach
     the inputs, never to the networks' weights.
 
     Args:

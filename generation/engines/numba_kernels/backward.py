@@ -91,7 +91,7 @@ def softmax_gradient(sizes, scratch, rows, scale, with_loss):
 
 @njit
 def readout_gradient(sizes, weights, scratch, rows, hidden_at):
-    """Gradient of the read-out, and of the top layer's outputs into the upper half of `flow`."""
+    """Gradient of the read-out, and of the top layer's outputs into the upper half of `output_gradients`."""
     start, steps = readout_start(sizes), sizes.positions * rows
     gradient = scratch.gradient
     multiply_accumulate(
@@ -103,7 +103,7 @@ def readout_gradient(sizes, weights, scratch, rows, hidden_at):
     add_row_sum(scratch, scratch.logits, 0, sizes.padded_outputs, steps, start + sizes.outputs * sizes.hidden)
     multiply_accumulate(
         steps, sizes.hidden, sizes.outputs,
-        address(scratch.flow, sizes.hidden), 2 * sizes.hidden,
+        address(scratch.output_gradients, sizes.hidden), 2 * sizes.hidden,
         address(scratch.logits, 0), sizes.padded_outputs, 1,
         address(weights, start), sizes.hidden, False,
     )  # fmt: skip
@@ -121,32 +121,34 @@ def add_row_sum(scratch, values, at, width, steps, gradient_at):
 
 
 @njit
-def cell_step_backward(sizes, scratch, rows, gates_at, squashed_at, cell_before, flow_at, carry_at):
+def cell_step_backward(sizes, scratch, rows, gates_at, squashed_at, cell_before, gradient_at, carry_at):
     """One position of one layer: gates [rows, 4 hidden] become gradients of the pre-activations, in place.
 
-    The output's gradient is the part from above (upper half of the `flow` rows of this position) plus the part
-    from the position after (lower half of that position's rows).
+    The output's gradient is the part from above (upper half of this position's rows of `output_gradients`) plus the
+    part from the position after (lower half of that position's rows).
     """
     one = splat(_ONE)
-    gates, cell_flow = scratch.gates, scratch.cell_flow
+    gates, cell_gradients = scratch.gates, scratch.cell_gradients
     for row in range(rows):
         for group in range(0, sizes.hidden, GROUP):
             for lane in range(0, GROUP, LANES):
                 at = gates_at + 4 * (row * sizes.hidden + group) + lane
                 unit = row * sizes.hidden + group + lane
-                flow = 2 * row * sizes.hidden + group + lane
-                enter, forget = load(gates, at), load(gates, at + GROUP)
-                candidate, leave = load(gates, at + 2 * GROUP), load(gates, at + 3 * GROUP)
+                place = 2 * row * sizes.hidden + group + lane
+                input_gate, forget_gate = load(gates, at), load(gates, at + GROUP)
+                cell_gate, output_gate = load(gates, at + 2 * GROUP), load(gates, at + 3 * GROUP)
                 squashed = load(scratch.squashed_cell, squashed_at + unit)
-                output = load(scratch.flow, flow_at + flow + sizes.hidden) + load(scratch.flow, carry_at + flow)
-                through = output * leave
-                state = multiply_add(through, one - squashed * squashed, load(cell_flow, unit))
-                store(cell_flow, unit, state * forget)
-                store(gates, at, state * candidate * enter * (one - enter))
+                output = load(scratch.output_gradients, gradient_at + place + sizes.hidden) + load(
+                    scratch.output_gradients, carry_at + place
+                )
+                through = output * output_gate
+                state = multiply_add(through, one - squashed * squashed, load(cell_gradients, unit))
+                store(cell_gradients, unit, state * forget_gate)
+                store(gates, at, state * cell_gate * input_gate * (one - input_gate))
                 before = load(scratch.cell, cell_before + unit)
-                store(gates, at + GROUP, state * before * forget * (one - forget))
-                store(gates, at + 2 * GROUP, state * enter * (one - candidate * candidate))
-                store(gates, at + 3 * GROUP, through * squashed * (one - leave))
+                store(gates, at + GROUP, state * before * forget_gate * (one - forget_gate))
+                store(gates, at + 2 * GROUP, state * input_gate * (one - cell_gate * cell_gate))
+                store(gates, at + 3 * GROUP, through * squashed * (one - output_gate))
 
 
 @njit
@@ -189,30 +191,30 @@ def weight_gradient(sizes, scratch, layer, rows, first, last, gates_at, states_a
 def run_layer_backward(sizes, scratch, layer, rows, inputs, inputs_at):
     """One layer from the last position to the first: its weight gradients, and the gradient of its inputs.
 
-    On entry the upper half of each `flow` row holds the gradient of this layer's outputs; on return, above the
-    first layer, that of the outputs of the layer below.
+    On entry the upper half of each row of `output_gradients` holds the gradient of this layer's outputs; on return,
+    above the first layer, that of the outputs of the layer below.
     """
     width, state = 4 * sizes.hidden, rows * sizes.hidden
     gates_at = layer * sizes.positions * sizes.rows * width
     squashed_at = layer * sizes.positions * sizes.rows * sizes.hidden
     states_at = layer * (sizes.positions + 1) * sizes.rows * sizes.hidden
     columns = sizes.hidden if layer == 0 else 2 * sizes.hidden
-    scratch.cell_flow[:state] = 0
+    scratch.cell_gradients[:state] = 0
     after_last = sizes.positions * 2 * state
-    scratch.flow[after_last : after_last + 2 * state] = 0
+    scratch.output_gradients[after_last : after_last + 2 * state] = 0
     together = max(1, _STEPS_PER_PRODUCT // rows)
     last = sizes.positions
     for position in range(sizes.positions - 1, -1, -1):
         at = gates_at + position * rows * width
-        flow_at = position * 2 * state
+        gradient_at = position * 2 * state
         cell_step_backward(
             sizes, scratch, rows, at, squashed_at + position * state,
-            states_at + position * state, flow_at, flow_at + 2 * state,
+            states_at + position * state, gradient_at, gradient_at + 2 * state,
         )  # fmt: skip
         if position > 0 or layer > 0:
             multiply_accumulate(
                 rows, columns, width,
-                address(scratch.flow, flow_at), 2 * sizes.hidden,
+                address(scratch.output_gradients, gradient_at), 2 * sizes.hidden,
                 address(scratch.gates, at), width, 1,
                 address(scratch.backward_weights, layer * 2 * sizes.hidden * width), columns, False,
             )  # fmt: skip

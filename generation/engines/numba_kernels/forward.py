@@ -46,17 +46,17 @@ def cell_values(gates, at, state):
     """One vector of units: pre-activations of the four gates from `at` on and the cell state before.
 
     Returns:
-        Input, forget, cell and output gate, the cell state after, its tanh.
+        Input, forget_gate, cell and output gate, the cell state after, its tanh.
 
     """
-    enter, forget, candidate = divide_three(
+    input_gate, forget_gate, cell_gate = divide_three(
         sigmoid_fraction(load(gates, at)),
         sigmoid_fraction(load(gates, at + GROUP)),
         tanh_fraction(load(gates, at + 2 * GROUP)),
     )
-    state = forget * state + enter * candidate
-    leave, squashed = divide_two(sigmoid_fraction(load(gates, at + 3 * GROUP)), tanh_fraction(state))
-    return enter, forget, candidate, leave, state, squashed
+    state = forget_gate * state + input_gate * cell_gate
+    output_gate, squashed = divide_two(sigmoid_fraction(load(gates, at + 3 * GROUP)), tanh_fraction(state))
+    return input_gate, forget_gate, cell_gate, output_gate, state, squashed
 
 
 @njit
@@ -77,14 +77,14 @@ def cell_step(rows, hidden_size, gates, gates_at, cell, before, after, squashed,
                 at = gates_at + 4 * (row * hidden_size + group) + lane
                 unit = row * hidden_size + group + lane
                 state = load(cell, before + unit)
-                enter, forget, candidate, leave, state, squashed_state = cell_values(gates, at, state)
-                store(gates, at, enter)
-                store(gates, at + GROUP, forget)
-                store(gates, at + 2 * GROUP, candidate)
-                store(gates, at + 3 * GROUP, leave)
+                input_gate, forget_gate, cell_gate, output_gate, state, squashed_state = cell_values(gates, at, state)
+                store(gates, at, input_gate)
+                store(gates, at + GROUP, forget_gate)
+                store(gates, at + 2 * GROUP, cell_gate)
+                store(gates, at + 3 * GROUP, output_gate)
                 store(cell, after + unit, state)
                 store(squashed, squashed_at + unit, squashed_state)
-                store(hidden, hidden_at + unit, leave * squashed_state)
+                store(hidden, hidden_at + unit, output_gate * squashed_state)
 
 
 @njit

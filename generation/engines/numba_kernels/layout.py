@@ -44,8 +44,8 @@ class Scratch(NamedTuple):
     inputs: NDArray[np.float32]
     logits: NDArray[np.float32]
     shares: NDArray[np.float32]
-    flow: NDArray[np.float32]
-    cell_flow: NDArray[np.float32]
+    output_gradients: NDArray[np.float32]
+    cell_gradients: NDArray[np.float32]
     gradient: NDArray[np.float32]
     bias: NDArray[np.float32]
     table: NDArray[np.float32]
@@ -98,8 +98,8 @@ def new_scratch(sizes: Sizes, batch_size: int) -> Scratch:
         inputs=aligned(steps * sizes.inputs),
         logits=aligned(steps * sizes.padded_outputs),
         shares=aligned(sizes.padded_outputs),
-        flow=aligned(states * 2 * sizes.hidden),
-        cell_flow=aligned(sizes.rows * sizes.hidden),
+        output_gradients=aligned(states * 2 * sizes.hidden),
+        cell_gradients=aligned(sizes.rows * sizes.hidden),
         gradient=aligned(packed_size(sizes)),
         bias=aligned(sizes.layers * 4 * sizes.hidden),
         table=aligned(sizes.inputs * 4 * sizes.hidden),

@@ -41,14 +41,16 @@ def advance_layer(
 
     `layer_weights` points at the layer's `weight_ih`, which `weight_hh` and the two biases follow.
     """
-    enter, forget, candidate, leave = project(inputs, layer_weights, hidden, width, units, columns, precision)
+    input_gate, forget_gate, cell_gate, output_gate = project(
+        inputs, layer_weights, hidden, width, units, columns, precision
+    )
     recurrent = layer_weights + 4 * hidden * width
-    enter = sigmoid(complete_gate(enter, output, recurrent, 0, hidden, units, precision))
-    forget = sigmoid(complete_gate(forget, output, recurrent, 1, hidden, units, precision))
-    candidate = tanh(complete_gate(candidate, output, recurrent, 2, hidden, units, precision))
-    leave = sigmoid(complete_gate(leave, output, recurrent, 3, hidden, units, precision))
-    cell = forget * cell + enter * candidate
-    return enter, forget, candidate, leave, cell, leave * tanh(cell)
+    input_gate = sigmoid(complete_gate(input_gate, output, recurrent, 0, hidden, units, precision))
+    forget_gate = sigmoid(complete_gate(forget_gate, output, recurrent, 1, hidden, units, precision))
+    cell_gate = tanh(complete_gate(cell_gate, output, recurrent, 2, hidden, units, precision))
+    output_gate = sigmoid(complete_gate(output_gate, output, recurrent, 3, hidden, units, precision))
+    cell = forget_gate * cell + input_gate * cell_gate
+    return input_gate, forget_gate, cell_gate, output_gate, cell, output_gate * tanh(cell)
 
 
 @triton.jit
@@ -63,11 +65,11 @@ def project(
 ):
     """The part of the four gates that comes from the inputs [rows, columns], read from `weight_ih` on the spot."""
     zero = tl.zeros((inputs.shape[0], units), tl.float32)
-    enter = _add_product(zero, inputs, matrix, 0, hidden, width, units, columns, precision)
-    forget = _add_product(zero, inputs, matrix, 1, hidden, width, units, columns, precision)
-    candidate = _add_product(zero, inputs, matrix, 2, hidden, width, units, columns, precision)
-    leave = _add_product(zero, inputs, matrix, 3, hidden, width, units, columns, precision)
-    return enter, forget, candidate, leave
+    input_gate = _add_product(zero, inputs, matrix, 0, hidden, width, units, columns, precision)
+    forget_gate = _add_product(zero, inputs, matrix, 1, hidden, width, units, columns, precision)
+    cell_gate = _add_product(zero, inputs, matrix, 2, hidden, width, units, columns, precision)
+    output_gate = _add_product(zero, inputs, matrix, 3, hidden, width, units, columns, precision)
+    return input_gate, forget_gate, cell_gate, output_gate
 
 
 @triton.jit

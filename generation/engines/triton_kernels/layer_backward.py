@@ -39,7 +39,7 @@ def layer_backward(
     inside = (row < tl.load(live + model))[:, None]
     recurrent = weights + model * stride + recurrent_offset
     if resident:
-        back_input, back_forget, back_candidate, back_output = gate_tiles(recurrent, hidden, hidden, units, units)
+        back_input, back_forget, back_cell, back_output = gate_tiles(recurrent, hidden, hidden, units, units)
     tile = model * positions * rows * units + row[:, None] * units + tl.arange(0, units)[None, :]
     gate_tile = tile + model * 3 * positions * rows * units
     gate: tl.constexpr = positions * rows * units
@@ -50,35 +50,35 @@ def layer_backward(
         position = positions - 1 - back
         here = position * rows * units
         earlier = (position * rows + row >= rows)[:, None]
-        enter = tl.load(gates + gate_tile + here, mask=inside, other=0.0)
-        forget = tl.load(gates + gate_tile + gate + here, mask=inside, other=0.0)
-        candidate = tl.load(gates + gate_tile + 2 * gate + here, mask=inside, other=0.0)
-        leave = tl.load(gates + gate_tile + 3 * gate + here, mask=inside, other=0.0)
+        input_gate = tl.load(gates + gate_tile + here, mask=inside, other=0.0)
+        forget_gate = tl.load(gates + gate_tile + gate + here, mask=inside, other=0.0)
+        cell_gate = tl.load(gates + gate_tile + 2 * gate + here, mask=inside, other=0.0)
+        output_gate = tl.load(gates + gate_tile + 3 * gate + here, mask=inside, other=0.0)
         previous = tl.load(cells + tile + here - rows * units, mask=inside & earlier, other=0.0)
         output_gradient += tl.load(output_gradients + tile + here, mask=inside, other=0.0)
         squashed = tanh(cell)
-        cell_gradient += output_gradient * leave * (1.0 - squashed * squashed)
-        d_enter = cell_gradient * candidate * enter * (1.0 - enter)
-        d_forget = cell_gradient * previous * forget * (1.0 - forget)
-        d_candidate = cell_gradient * enter * (1.0 - candidate * candidate)
-        d_leave = output_gradient * squashed * leave * (1.0 - leave)
-        cell_gradient = cell_gradient * forget
+        cell_gradient += output_gradient * output_gate * (1.0 - squashed * squashed)
+        d_input_gate = cell_gradient * cell_gate * input_gate * (1.0 - input_gate)
+        d_forget_gate = cell_gradient * previous * forget_gate * (1.0 - forget_gate)
+        d_cell_gate = cell_gradient * input_gate * (1.0 - cell_gate * cell_gate)
+        d_output_gate = output_gradient * squashed * output_gate * (1.0 - output_gate)
+        cell_gradient = cell_gradient * forget_gate
         cell = previous
         if resident:
-            output_gradient = tl.dot(d_enter, back_input, input_precision=precision)
-            output_gradient = tl.dot(d_forget, back_forget, acc=output_gradient, input_precision=precision)
-            output_gradient = tl.dot(d_candidate, back_candidate, acc=output_gradient, input_precision=precision)
-            output_gradient = tl.dot(d_leave, back_output, acc=output_gradient, input_precision=precision)
+            output_gradient = tl.dot(d_input_gate, back_input, input_precision=precision)
+            output_gradient = tl.dot(d_forget_gate, back_forget, acc=output_gradient, input_precision=precision)
+            output_gradient = tl.dot(d_cell_gate, back_cell, acc=output_gradient, input_precision=precision)
+            output_gradient = tl.dot(d_output_gate, back_output, acc=output_gradient, input_precision=precision)
         else:
             output_gradient = tl.zeros((ROWS, units), tl.float32)
-            output_gradient = _through_gate(output_gradient, d_enter, recurrent, 0, hidden, units, precision)
-            output_gradient = _through_gate(output_gradient, d_forget, recurrent, 1, hidden, units, precision)
-            output_gradient = _through_gate(output_gradient, d_candidate, recurrent, 2, hidden, units, precision)
-            output_gradient = _through_gate(output_gradient, d_leave, recurrent, 3, hidden, units, precision)
-        tl.store(gates + gate_tile + here, d_enter, mask=inside)
-        tl.store(gates + gate_tile + gate + here, d_forget, mask=inside)
-        tl.store(gates + gate_tile + 2 * gate + here, d_candidate, mask=inside)
-        tl.store(gates + gate_tile + 3 * gate + here, d_leave, mask=inside)
+            output_gradient = _through_gate(output_gradient, d_input_gate, recurrent, 0, hidden, units, precision)
+            output_gradient = _through_gate(output_gradient, d_forget_gate, recurrent, 1, hidden, units, precision)
+            output_gradient = _through_gate(output_gradient, d_cell_gate, recurrent, 2, hidden, units, precision)
+            output_gradient = _through_gate(output_gradient, d_output_gate, recurrent, 3, hidden, units, precision)
+        tl.store(gates + gate_tile + here, d_input_gate, mask=inside)
+        tl.store(gates + gate_tile + gate + here, d_forget_gate, mask=inside)
+        tl.store(gates + gate_tile + 2 * gate + here, d_cell_gate, mask=inside)
+        tl.store(gates + gate_tile + 3 * gate + here, d_output_gate, mask=inside)
 
 
 @triton.jit

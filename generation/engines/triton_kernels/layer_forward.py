@@ -37,7 +37,7 @@ def layer_forward(
         inputs: float32 [M, T, rows, columns], unless `tokens`: then the inputs are the one-hot tokens of
             table: uint8 [M, examples, T] in the rows that source: int32 [M, rows] names.
         live: int32 [M].
-        gates: float32 [M, 4, T, rows, units], out: input, forget, cell and output gate after their nonlinearity.
+        gates: float32 [M, 4, T, rows, units], out: input, forget_gate, cell and output gate after their nonlinearity.
         cells, outputs: float32 [M, T, rows, units], out.
         hidden, width: units and inputs of the layer; units, columns: the same, padded.
         resident: keep the layer's weights on chip (small layers), else read them again at every position.
@@ -48,16 +48,10 @@ def layer_forward(
     real = row < tl.load(live + model)
     layer_weights = weights + model * stride + offset
     if resident:
-        to_input, to_forget, to_candidate, to_output = transposed_gate_tiles(
-            layer_weights, hidden, width, units, columns
-        )
+        to_input, to_forget, to_cell, to_output = transposed_gate_tiles(layer_weights, hidden, width, units, columns)
         recurrent = layer_weights + 4 * hidden * width
-        back_input, back_forget, back_candidate, back_output = transposed_gate_tiles(
-            recurrent, hidden, hidden, units, units
-        )
-        bias_input, bias_forget, bias_candidate, bias_output = gate_biases(
-            recurrent + 4 * hidden * hidden, hidden, units
-        )
+        back_input, back_forget, back_cell, back_output = transposed_gate_tiles(recurrent, hidden, hidden, units, units)
+        bias_input, bias_forget, bias_cell, bias_output = gate_biases(recurrent + 4 * hidden * hidden, hidden, units)
     if tokens:
         example = tl.load(source + model * rows + row, mask=real, other=0)
         text = table + (model * examples + example) * positions
@@ -76,20 +70,20 @@ def layer_forward(
         else:
             x = tl.load(input_tile + position * rows * columns, mask=inside, other=0.0)
         if resident:
-            enter = sigmoid(preactivation(x, output, to_input, back_input, bias_input, precision))
-            forget = sigmoid(preactivation(x, output, to_forget, back_forget, bias_forget, precision))
-            candidate = tanh(preactivation(x, output, to_candidate, back_candidate, bias_candidate, precision))
-            leave = sigmoid(preactivation(x, output, to_output, back_output, bias_output, precision))
-            cell = forget * cell + enter * candidate
-            output = leave * tanh(cell)
+            input_gate = sigmoid(preactivation(x, output, to_input, back_input, bias_input, precision))
+            forget_gate = sigmoid(preactivation(x, output, to_forget, back_forget, bias_forget, precision))
+            cell_gate = tanh(preactivation(x, output, to_cell, back_cell, bias_cell, precision))
+            output_gate = sigmoid(preactivation(x, output, to_output, back_output, bias_output, precision))
+            cell = forget_gate * cell + input_gate * cell_gate
+            output = output_gate * tanh(cell)
         else:
-            enter, forget, candidate, leave, cell, output = advance_layer(
+            input_gate, forget_gate, cell_gate, output_gate, cell, output = advance_layer(
                 x, output, cell, layer_weights, hidden, width, units, columns, precision
             )
         here = position * rows * units
-        tl.store(gates + gate_tile + here, enter, mask=inside)
-        tl.store(gates + gate_tile + gate + here, forget, mask=inside)
-        tl.store(gates + gate_tile + 2 * gate + here, candidate, mask=inside)
-        tl.store(gates + gate_tile + 3 * gate + here, leave, mask=inside)
+        tl.store(gates + gate_tile + here, input_gate, mask=inside)
+        tl.store(gates + gate_tile + gate + here, forget_gate, mask=inside)
+        tl.store(gates + gate_tile + 2 * gate + here, cell_gate, mask=inside)
+        tl.store(gates + gate_tile + 3 * gate + here, output_gate, mask=inside)
         tl.store(cells + tile + here, cell, mask=inside)
         tl.store(outputs + tile + here, output, mask=inside)

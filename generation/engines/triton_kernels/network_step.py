@@ -64,18 +64,20 @@ def _advance_one(
     units: tl.constexpr,
     precision: tl.constexpr,
 ):
-    enter, forget, candidate, leave = project(x, layer_weights, hidden, width, units, columns, precision)
+    input_gate, forget_gate, cell_gate, output_gate = project(
+        x, layer_weights, hidden, width, units, columns, precision
+    )
     # The state is read, and the gates are combined, as late as can be: registers are short. Every read of the state
     # comes before a barrier of `complete_gate` that its overwriting comes after.
     output = tl.load(place)
     recurrent = layer_weights + 4 * hidden * width
-    enter = sigmoid(complete_gate(enter, output, recurrent, 0, hidden, units, precision))
-    candidate = tanh(complete_gate(candidate, output, recurrent, 2, hidden, units, precision))
-    written = enter * candidate
-    forget = sigmoid(complete_gate(forget, output, recurrent, 1, hidden, units, precision))
-    cell = forget * tl.load(place + rows * units) + written
-    leave = sigmoid(complete_gate(leave, output, recurrent, 3, hidden, units, precision))
-    output = leave * tanh(cell)
+    input_gate = sigmoid(complete_gate(input_gate, output, recurrent, 0, hidden, units, precision))
+    cell_gate = tanh(complete_gate(cell_gate, output, recurrent, 2, hidden, units, precision))
+    written = input_gate * cell_gate
+    forget_gate = sigmoid(complete_gate(forget_gate, output, recurrent, 1, hidden, units, precision))
+    cell = forget_gate * tl.load(place + rows * units) + written
+    output_gate = sigmoid(complete_gate(output_gate, output, recurrent, 3, hidden, units, precision))
+    output = output_gate * tanh(cell)
     tl.store(place, output)
     tl.store(place + rows * units, cell)
     return output

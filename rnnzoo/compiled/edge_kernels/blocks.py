@@ -99,7 +99,7 @@ class Block:
                 own = pairs + own[len(pairs) * 2 :]
             self.add_to(self.in_row(total, vector), own[0])
 
-    def leave(self, values: Values, length: ir.Value, kept: ir.Value, near: ir.Value) -> None:
+    def store_edges(self, values: Values, length: ir.Value, kept: ir.Value, near: ir.Value) -> None:
         """Write the block to two arrays, each if it is there: past the caches, and as usual."""
         for start, write in ((kept, self._stream), (near, self.store)):
             with self.builder.if_then(self.builder.icmp_signed("!=", start, self.number(0))):

@@ -8,7 +8,7 @@ from numba import njit
 
 from rnnzoo.compiled.edge_kernels.neurons import map_neurons, map_neurons_back
 from rnnzoo.compiled.edge_kernels.sources import SOURCES
-from rnnzoo.compiled.edge_kernels.stack_retrace import retrace_matrix, retrace_vector
+from rnnzoo.compiled.edge_kernels.stack_backward import update_matrix_backward, update_vector_backward
 from rnnzoo.compiled.edge_kernels.stack_update import update_matrix, update_vector
 from rnnzoo.compiled.vector_kernels.vectors import address
 
@@ -41,7 +41,7 @@ def _compile(sources: str) -> tuple[Callable, Callable]:
                         update_vector(jobs[layer, index], columns, model)
 
     @njit(cache=True, nogil=True)
-    def retrace(jobs, maps, columns, first, last, part, scratch):
+    def update_backward(jobs, maps, columns, first, last, part, scratch):
         """Back through `update`, with the same arguments."""
         assert sources
         room = address(scratch, 0)
@@ -49,12 +49,12 @@ def _compile(sources: str) -> tuple[Callable, Callable]:
             for layer in range(len(jobs) - 1, -1, -1):
                 for index in range(jobs.shape[1]):
                     if jobs[layer, index].senders:
-                        retrace_matrix(jobs[layer, index], columns, model, part, model > first, room)
+                        update_matrix_backward(jobs[layer, index], columns, model, part, model > first, room)
                     else:
-                        retrace_vector(jobs[layer, index], columns, model)
+                        update_vector_backward(jobs[layer, index], columns, model)
                 map_neurons_back(maps[layer], model)
 
-    return update, retrace
+    return update, update_backward
 
 
-update, retrace = _compile(SOURCES)
+update, update_backward = _compile(SOURCES)

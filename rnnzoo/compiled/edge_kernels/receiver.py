@@ -1,4 +1,4 @@
-"""What is done with the edges of one receiver: new edges forward, the flow of gradients back, and on to old edges."""
+"""What is done with the edges of one receiver: new edges forward, their gradients backward, and those of old edges."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _emit_new_edges(block: Block, *numbers: ir.Value) -> None:
     for place, value in zip(block.places, values, strict=True):
         block.add_to(block.at(told.pool, told.pool_row, place), value)
     block.add_rows(told.total, values)
-    block.leave(values, told.length, told.kept, told.near)
+    block.store_edges(values, told.length, told.kept, told.near)
     done = builder.append_basic_block("diagonal_done")
     switch = builder.switch(builder.sub(told.diagonal_sender, block.row), done)
     for row in range(block.rows):
@@ -82,15 +82,15 @@ def _emit_edges_again(block: Block, *numbers: ir.Value) -> None:
         block.store(block.at(told.near, told.length, place), emit_kept(block.builder, value))
 
 
-class Flow(NamedTuple):
-    """What `flow_of_gradients` is told; sizes are bytes, an address of 0 means there is none.
+class EdgeGradients(NamedTuple):
+    """What `edge_gradients` is told; sizes are bytes, an address of 0 means there is none.
 
     Args:
         length: of D numbers.
         given: gradient of the new edges themselves [senders, D].
         sender_shares, receiver_share: gradients by way of the pools [senders, D] and [D].
         signs: what `new_edges` left.
-        flow: gets the gradient before the ReLU [senders, D].
+        gradient: gets the gradient before the ReLU [senders, D].
         sender, sender_row: gradient of the senders' terms [senders, D], is added to; distance of its rows.
         total: [D], the sum over senders is added.
 
@@ -101,14 +101,14 @@ class Flow(NamedTuple):
     sender_shares: int
     receiver_share: int
     signs: int
-    flow: int
+    gradient: int
     sender: int
     sender_row: int
     total: int
 
 
-def _emit_flow(block: Block, *numbers: ir.Value) -> None:
-    told, builder = Flow(*numbers), block.builder  # type: ignore[arg-type]
+def _emit_edge_gradients(block: Block, *numbers: ir.Value) -> None:
+    told, builder = EdgeGradients(*numbers), block.builder  # type: ignore[arg-type]
     share = [block.load(block.in_row(told.receiver_share, vector)) for vector in range(block.vectors)]
     sums = [
         builder.fadd(block.load(block.at(told.sender_shares, told.length, place)), share[place[1]])
@@ -121,42 +121,42 @@ def _emit_flow(block: Block, *numbers: ir.Value) -> None:
             address = block.at(told.given, told.length, place)
             added.append(builder.fadd(block.load(address), value))
         inside = builder.block
-    flows = [builder.phi(value.type) for value in sums]
-    for flow, value, with_given in zip(flows, sums, added, strict=True):
-        flow.add_incoming(value, without)
-        flow.add_incoming(with_given, inside)
+    gradients = [builder.phi(value.type) for value in sums]
+    for gradient, value, with_given in zip(gradients, sums, added, strict=True):
+        gradient.add_incoming(value, without)
+        gradient.add_incoming(with_given, inside)
     values = [
-        emit_where_positive(builder, block.at_signs(told.signs, told.length, place), flow)
-        for place, flow in zip(block.places, flows, strict=True)
+        emit_where_positive(builder, block.at_signs(told.signs, told.length, place), gradient)
+        for place, gradient in zip(block.places, gradients, strict=True)
     ]
     for place, value in zip(block.places, values, strict=True):
-        block.store(block.at(told.flow, told.length, place), value)
+        block.store(block.at(told.gradient, told.length, place), value)
         block.add_to(block.at(told.sender, told.sender_row, place), value)
     block.add_rows(told.total, values)
 
 
 class OldEdges(NamedTuple):
-    """What `flow_to_edges` is told; sizes are bytes unless said otherwise, an address of 0 means there is none.
+    """What `gradients_to_edges` is told; sizes are bytes unless said otherwise, an address of 0 means there is none.
 
     Args:
-        flow, columns: gradient before the ReLU [senders, D], and D, a number.
+        gradient, columns: gradient before the ReLU [senders, D], and D, a number.
         weight: transposed, [D, channels].
         length: of as many numbers as there are channels.
         near: gets the gradient of the old edges [senders, channels].
 
     """
 
-    flow: int
+    gradient: int
     columns: int
     weight: int
     length: int
     near: int
 
 
-def _emit_flow_to_edges(block: Block, *numbers: ir.Value) -> None:
+def _emit_gradients_to_edges(block: Block, *numbers: ir.Value) -> None:
     told = OldEdges(*numbers)  # type: ignore[arg-type]
     zeros = [block.zero for _ in block.places]
-    values = block.product(zeros, told.flow, told.columns, told.weight, told.length)
+    values = block.product(zeros, told.gradient, told.columns, told.weight, told.length)
     for place, value in zip(block.places, values, strict=True):
         block.store(block.at(told.near, told.length, place), value)
 
@@ -165,7 +165,7 @@ new_edges = over_blocks(_emit_new_edges)
 """(senders, D, NewEdges): new edges of one receiver, their signs and pools."""
 edges_again = over_blocks(_emit_edges_again)
 """(senders, D, NewEdges): new edges of one receiver once more, written to `near` and nothing else."""
-flow_of_gradients = over_blocks(_emit_flow)
-"""(senders, D, Flow): the gradient before the ReLU, and of the terms."""
-flow_to_edges = over_blocks(_emit_flow_to_edges)
+edge_gradients = over_blocks(_emit_edge_gradients)
+"""(senders, D, EdgeGradients): the gradient before the ReLU, and of the terms."""
+gradients_to_edges = over_blocks(_emit_gradients_to_edges)
 """(senders, channels, OldEdges): the gradient of the old edges."""

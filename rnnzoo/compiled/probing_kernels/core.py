@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from rnnzoo.compiled.probing_kernels.layer import advance_layer, retreat_layer
+from rnnzoo.compiled.probing_kernels.layer import advance_layer, advance_layer_backward
 from rnnzoo.compiled.probing_kernels.panels import multiply_panels
 from rnnzoo.compiled.vector_kernels.gemm import multiply_accumulate
 from rnnzoo.compiled.vector_kernels.rows import add_row, copy_row
@@ -12,17 +12,17 @@ from rnnzoo.compiled.vector_kernels.vectors import address
 
 
 @njit
-def think(sizes, core, weights, kept, step):
+def advance_core(sizes, core, weights, kept, step):
     """One step of the core, from the answers to its output."""
     width, units, networks = sizes.rows * sizes.padded_outputs, core.units, core.networks
     size, stride = networks * units, sizes.positions * networks * units
     at = step * size
     for network in range(networks):
-        copy_row(weights.enter_bias, 0, kept.flow, at + network * units, units)
+        copy_row(weights.projection_bias, 0, kept.layer_inputs, at + network * units, units)
     multiply_accumulate(
         networks, units, width,
-        address(kept.flow, at), units, address(kept.answers, step * networks * width), width, 1,
-        address(weights.enter, 0), units, True,
+        address(kept.layer_inputs, at), units, address(kept.answers, step * networks * width), width, 1,
+        address(weights.projection, 0), units, True,
     )  # fmt: skip
     given, given_at, weights_at = kept.answers, step * networks * width, 0
     for layer in range(core.layers):
@@ -33,15 +33,15 @@ def think(sizes, core, weights, kept, step):
             kept.core_gates, (layer * sizes.positions + step) * 4 * size,
             kept.core_squashed, (layer * sizes.positions + step) * size, step == 0,
         )  # fmt: skip
-        copy_row(kept.flow, at + layer * stride, kept.flow, at + (layer + 1) * stride, size)
-        add_row(kept.core_states, past + 2 * size, kept.flow, at + (layer + 1) * stride, size)
+        copy_row(kept.layer_inputs, at + layer * stride, kept.layer_inputs, at + (layer + 1) * stride, size)
+        add_row(kept.core_states, past + 2 * size, kept.layer_inputs, at + (layer + 1) * stride, size)
         weights_at += 4 * units * (width + units + 1)
-        given, given_at, width = kept.flow, at + (layer + 1) * stride, units
+        given, given_at, width = kept.layer_inputs, at + (layer + 1) * stride, units
 
 
 @njit
-def think_back(sizes, core, weights, kept, gradients, step, d_down, d_core, d_answers):
-    """Back through `think`; the values of the core's gates end as the gradient of its pre-activations.
+def advance_core_backward(sizes, core, weights, kept, gradients, step, d_down, d_core, d_answers):
+    """Back through `advance_core`; the values of the core's gates end as the gradient of its pre-activations.
 
     Args:
         sizes, core, weights, kept, gradients, step: sizes, weights, what happened, where gradients go.
@@ -53,18 +53,18 @@ def think_back(sizes, core, weights, kept, gradients, step, d_down, d_core, d_an
     answers, units, networks = sizes.rows * sizes.padded_outputs, core.units, core.networks
     size, columns, weights_at = networks * units, 4 * units, 0
     for layer in range(core.layers - 1, -1, -1):
-        flow_at, at = layer * 2 * size, (layer * sizes.positions + step) * networks
-        add_row(d_down, 0, d_core, flow_at, size)
-        retreat_layer(
+        gradient_at, at = layer * 2 * size, (layer * sizes.positions + step) * networks
+        add_row(d_down, 0, d_core, gradient_at, size)
+        advance_layer_backward(
             networks, units, kept.core_gates, at * columns, kept.core_squashed, at * units,
             kept.core_states, (layer * (sizes.positions + 1) + step) * 2 * size + size,
-            d_core, flow_at, kept.core_gates, at * columns,
+            d_core, gradient_at, kept.core_gates, at * columns,
         )  # fmt: skip
         for network in range(networks):
             add_row(kept.core_gates, (at + network) * columns, gradients.core_biases, layer * columns, columns)
         if step > 0:
             multiply_panels(
-                networks, units, columns, address(d_core, flow_at), units,
+                networks, units, columns, address(d_core, gradient_at), units,
                 address(kept.core_gates, at * columns), columns,
                 address(weights.layers_back, weights_at), False,
             )  # fmt: skip
@@ -75,9 +75,9 @@ def think_back(sizes, core, weights, kept, gradients, step, d_down, d_core, d_an
             address(kept.core_gates, at * columns), columns, address(weights.layers_back, weights_at), layer > 0,
         )  # fmt: skip
         weights_at += columns * width
-    copy_row(d_down, 0, gradients.entered, step * size, size)
+    copy_row(d_down, 0, gradients.projected, step * size, size)
     multiply_accumulate(
         networks, answers, units,
         address(d_answers, 0), answers, address(d_down, 0), units, 1,
-        address(weights.enter_back, 0), answers, True,
+        address(weights.projection_transposed, 0), answers, True,
     )  # fmt: skip

@@ -11,9 +11,9 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit
 
-from rnnzoo.compiled.probing_kernels.core import think, think_back
+from rnnzoo.compiled.probing_kernels.core import advance_core, advance_core_backward
 from rnnzoo.compiled.probing_kernels.packed_weights import pad_input_weights
-from rnnzoo.compiled.probing_kernels.probed_networks import answer_position, retrace_position, scratch_of
+from rnnzoo.compiled.probing_kernels.probed_networks import answer_position, answer_position_backward, scratch_of
 from rnnzoo.compiled.probing_kernels.sources import SOURCES
 from rnnzoo.compiled.vector_kernels.activations import exponential, sigmoid_fraction
 from rnnzoo.compiled.vector_kernels.gemm import multiply_accumulate
@@ -64,7 +64,7 @@ def _ask(sizes, core, weights, kept, step):
         state = (core.layers * sizes.positions + step - 1) * core.networks * units
         multiply_accumulate(
             core.networks, width, units,
-            address(kept.inputs, at), width, address(kept.flow, state), units, 1,
+            address(kept.inputs, at), width, address(kept.layer_inputs, state), units, 1,
             address(weights.asker, 0), width, True,
         )  # fmt: skip
     for probe in range(core.networks * sizes.rows):
@@ -90,10 +90,10 @@ def _compile(sources: str) -> tuple[Callable, Callable]:
                 said = (network * sizes.positions + step) * answers
                 for i in range(0, answers, LANES):
                     store(kept.answers, at * answers + i, exponential(load(kept.log_probs, said + i)))
-            think(sizes, core, weights, kept, step)
+            advance_core(sizes, core, weights, kept, step)
 
     @njit(cache=True, nogil=True)
-    def retrace_interrogation(sizes, core, flat, weights, kept, d_output, gradients):
+    def interrogate_backward(sizes, core, flat, weights, kept, d_output, gradients):
         """Back through `interrogate`, from the gradient of the core's last output [N, C], which is changed."""
         assert sources
         questions, answers, networks = (
@@ -108,12 +108,12 @@ def _compile(sources: str) -> tuple[Callable, Callable]:
         for network in range(networks):
             pad_input_weights(sizes, flat, core.first + network, by_input, network)
         for step in range(sizes.positions - 1, -1, -1):
-            think_back(sizes, core, weights, kept, gradients, step, d_output, d_core, d_answers)
+            advance_core_backward(sizes, core, weights, kept, gradients, step, d_output, d_core, d_answers)
             at = step * networks
             for i in range(0, networks * answers, LANES):
                 store(d_answers, i, load(d_answers, i) * load(kept.answers, at * answers + i))
             for network in range(networks):
-                retrace_position(
+                answer_position_backward(
                     sizes, flat, core.first + network, network, step, kept.before, kept.states, kept.gates,
                     kept.log_probs, d_answers, network * answers, d_networks, gradients.free,
                     (at + network) * questions, by_input, network, d_gates, d_logits,
@@ -127,7 +127,7 @@ def _compile(sources: str) -> tuple[Callable, Callable]:
                 address(weights.asker_back, 0), core.units, False,
             )  # fmt: skip
 
-    return interrogate, retrace_interrogation
+    return interrogate, interrogate_backward
 
 
-interrogate, retrace_interrogation = _compile(SOURCES)
+interrogate, interrogate_backward = _compile(SOURCES)

@@ -47,25 +47,25 @@ def advance_layer(
     for row in range(rows):
         for unit in range(0, hidden, LANES):
             at, state = gates_at + row * columns + unit, row * hidden + unit
-            enter, forget, candidate = divide_three(
+            input_gate, forget_gate, cell_gate = divide_three(
                 sigmoid_fraction(load(gates, at)),
                 sigmoid_fraction(load(gates, at + hidden)),
                 tanh_fraction(load(gates, at + 2 * hidden)),
             )
-            cell = forget * load(before, before_at + cells + state) + enter * candidate
-            leave, tanh = divide_two(sigmoid_fraction(load(gates, at + 3 * hidden)), tanh_fraction(cell))
-            store(gates, at, enter)
-            store(gates, at + hidden, forget)
-            store(gates, at + 2 * hidden, candidate)
-            store(gates, at + 3 * hidden, leave)
+            cell = forget_gate * load(before, before_at + cells + state) + input_gate * cell_gate
+            output_gate, tanh = divide_two(sigmoid_fraction(load(gates, at + 3 * hidden)), tanh_fraction(cell))
+            store(gates, at, input_gate)
+            store(gates, at + hidden, forget_gate)
+            store(gates, at + 2 * hidden, cell_gate)
+            store(gates, at + 3 * hidden, output_gate)
             store(squashed, squashed_at + state, tanh)
             store(now, now_at + cells + state, cell)
-            store(now, now_at + state, leave * tanh)
+            store(now, now_at + state, output_gate * tanh)
 
 
 @njit
-def retreat_layer(
-    rows, hidden, gates, gates_at, squashed, squashed_at, before, cells_at, d_states, flow_at, d_gates, d_gates_at
+def advance_layer_backward(
+    rows, hidden, gates, gates_at, squashed, squashed_at, before, cells_at, d_states, gradient_at, d_gates, d_gates_at
 ):
     """Gradient of one layer's pre-activations [rows, 4 hidden] at one position, into `d_gates`.
 
@@ -73,7 +73,7 @@ def retreat_layer(
         rows, hidden: sizes.
         gates, gates_at, squashed, squashed_at: as `advance_layer` left them.
         before, cells_at: cells [rows, hidden] before this position.
-        d_states, flow_at: gradients of outputs and cells [2, rows, hidden] after it; the cells' end as that before it.
+        d_states, gradient_at: gradients of outputs and cells [2, rows, hidden] after it, then before it.
         d_gates, d_gates_at: result; may be where the gates are.
 
     """
@@ -83,12 +83,12 @@ def retreat_layer(
         for unit in range(0, hidden, LANES):
             at, state = gates_at + row * columns + unit, row * hidden + unit
             to = d_gates_at + row * columns + unit
-            enter, forget = load(gates, at), load(gates, at + hidden)
-            candidate, leave = load(gates, at + 2 * hidden), load(gates, at + 3 * hidden)
-            tanh, flow = load(squashed, squashed_at + state), load(d_states, flow_at + state)
-            by_cell = load(d_states, flow_at + cells + state) + flow * leave * (one - tanh * tanh)
-            store(d_gates, to, by_cell * candidate * enter * (one - enter))
-            store(d_gates, to + hidden, by_cell * load(before, cells_at + state) * forget * (one - forget))
-            store(d_gates, to + 2 * hidden, by_cell * enter * (one - candidate * candidate))
-            store(d_gates, to + 3 * hidden, flow * tanh * leave * (one - leave))
-            store(d_states, flow_at + cells + state, by_cell * forget)
+            input_gate, forget_gate = load(gates, at), load(gates, at + hidden)
+            cell_gate, output_gate = load(gates, at + 2 * hidden), load(gates, at + 3 * hidden)
+            tanh, d_output = load(squashed, squashed_at + state), load(d_states, gradient_at + state)
+            by_cell = load(d_states, gradient_at + cells + state) + d_output * output_gate * (one - tanh * tanh)
+            store(d_gates, to, by_cell * cell_gate * input_gate * (one - input_gate))
+            store(d_gates, to + hidden, by_cell * load(before, cells_at + state) * forget_gate * (one - forget_gate))
+            store(d_gates, to + 2 * hidden, by_cell * input_gate * (one - cell_gate * cell_gate))
+            store(d_gates, to + 3 * hidden, d_output * tanh * output_gate * (one - output_gate))
+            store(d_states, gradient_at + cells + state, by_cell * forget_gate)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit
 
-from rnnzoo.compiled.probing_kernels.layer import advance_layer, retreat_layer
+from rnnzoo.compiled.probing_kernels.layer import advance_layer, advance_layer_backward
 from rnnzoo.compiled.probing_kernels.packed_weights import (
     flat_start,
     pack_network,
@@ -59,7 +59,7 @@ def answer_position(
 
 
 @njit
-def retrace_position(
+def answer_position_backward(
     sizes, flat, model, index, position, before, states, gates, log_probs, d_log_probs, d_at, d_states, d_inputs,
     d_inputs_at, by_input, scratch_index, d_gates, d_logits,
 ):  # fmt: skip
@@ -86,16 +86,16 @@ def retrace_position(
         d_log_probs, d_at, d_logits, d_states, index * all_layers + (sizes.layers - 1) * state,
     )  # fmt: skip
     for layer in range(sizes.layers - 1, -1, -1):
-        flow_at = index * all_layers + layer * state
+        gradient_at = index * all_layers + layer * state
         gates_at = (at * sizes.layers + layer) * 5 * cells
-        retreat_layer(
+        advance_layer_backward(
             sizes.rows, sizes.hidden, gates, gates_at, gates, gates_at + 4 * cells,
-            past, past_at + layer * state + cells, d_states, flow_at, d_gates, 0,
+            past, past_at + layer * state + cells, d_states, gradient_at, d_gates, 0,
         )  # fmt: skip
         start = flat_at + flat_start(sizes, layer)
         multiply_accumulate(
             sizes.rows, sizes.hidden, columns,
-            address(d_states, flow_at), sizes.hidden, address(d_gates, 0), columns, 1,
+            address(d_states, gradient_at), sizes.hidden, address(d_gates, 0), columns, 1,
             address(flat, start + columns * width_of(sizes, layer)), sizes.hidden, False,
         )  # fmt: skip
         if layer == 0:
@@ -107,14 +107,14 @@ def retrace_position(
         else:
             multiply_accumulate(
                 sizes.rows, sizes.hidden, columns,
-                address(d_states, flow_at - state), sizes.hidden, address(d_gates, 0), columns, 1,
+                address(d_states, gradient_at - state), sizes.hidden, address(d_gates, 0), columns, 1,
                 address(flat, start), sizes.hidden, True,
             )  # fmt: skip
 
 
 @njit
 def scratch_of(sizes, networks):
-    """What `retrace_position` works with: padded input weights, gradients of gates and of logits of one position."""
+    """Scratch of `answer_position_backward`: padded input weights, gradients of gates and of logits of one position."""
     by_input = np.zeros(networks * 4 * sizes.hidden * sizes.padded_inputs, np.float32)
     d_gates = np.empty(4 * sizes.rows * sizes.hidden, np.float32)
     return by_input, d_gates, np.empty(sizes.rows * sizes.padded_outputs, np.float32)
@@ -156,7 +156,7 @@ def _compile(sources: str) -> tuple[Callable, Callable, Callable]:
                 given_at += per_position
 
     @njit(cache=True, nogil=True)
-    def retrace(sizes, first, last, flat, before, states, gates, log_probs, d_log_probs, d_states, d_inputs):
+    def answer_backward(sizes, first, last, flat, before, states, gates, log_probs, d_log_probs, d_states, d_inputs):
         """Back through `answer`, for networks `first` to `last`.
 
         Args:
@@ -173,13 +173,13 @@ def _compile(sources: str) -> tuple[Callable, Callable, Callable]:
             pad_input_weights(sizes, flat, model, by_input, 0)
             for position in range(sizes.positions - 1, -1, -1):
                 at = (model * sizes.positions + position) * sizes.rows
-                retrace_position(
+                answer_position_backward(
                     sizes, flat, model, model, position, before, states, gates, log_probs,
                     d_log_probs, at * sizes.padded_outputs, d_states, d_inputs, at * sizes.padded_inputs,
                     by_input, 0, d_gates, d_logits,
                 )  # fmt: skip
 
-    return pack, answer, retrace
+    return pack, answer, answer_backward
 
 
-pack, answer, retrace = _compile(SOURCES)
+pack, answer, answer_backward = _compile(SOURCES)

@@ -49,14 +49,14 @@ def read_out(sizes, packed, weights_at, hidden, hidden_at, log_probs, at):
 
 
 @njit
-def read_out_gradient(sizes, flat, flat_at, log_probs, at, d_log_probs, d_at, d_logits, d_output, flow_at):
+def read_out_gradient(sizes, flat, flat_at, log_probs, at, d_log_probs, d_at, d_logits, d_output, gradient_at):
     """Add to `d_output` [rows, hidden] what comes through the log-probabilities of one position.
 
     Args:
         flat, flat_at: read-out weights [outputs, hidden].
         log_probs, at, d_log_probs, d_at: values and gradient [rows, padded_outputs].
         d_logits: [rows, padded_outputs], scratch.
-        d_output, flow_at: what is added to.
+        d_output, gradient_at: what is added to.
 
     """
     width = sizes.padded_outputs
@@ -70,6 +70,6 @@ def read_out_gradient(sizes, flat, flat_at, log_probs, at, d_log_probs, d_at, d_
             store(d_logits, row * width + i, load(d_log_probs, d_start + i) - share * mass)
     multiply_accumulate(
         sizes.rows, sizes.hidden, sizes.outputs,
-        address(d_output, flow_at), sizes.hidden, address(d_logits, 0), width, 1,
+        address(d_output, gradient_at), sizes.hidden, address(d_logits, 0), width, 1,
         address(flat, flat_at), sizes.hidden, True,
     )  # fmt: skip

@@ -40,9 +40,9 @@ class CoreWeights(NamedTuple):
     Args:
         free: free inputs of each step [T, PK].
         asker, asker_bias, asker_back: [C, PK], [PK] and [PK, C].
-        enter, enter_bias, enter_back: [PO, C], [C] and [C, PO].
+        projection, projection_bias, projection_transposed: [PO, C], [C] and [C, PO].
         layers: per layer input weights [width, 4C], recurrent weights [C, 4C] and bias [4C]; the first layer's for
-            inputs before `enter`, width PO, the others' width C; matrices in panels.
+            inputs before the projection, width PO, the others' width C; matrices in panels.
         layers_back: from last layer to first, recurrent weights [4C, C] and input weights [4C, width], in panels.
     """
 
@@ -50,9 +50,9 @@ class CoreWeights(NamedTuple):
     asker: Array
     asker_bias: Array
     asker_back: Array
-    enter: Array
-    enter_bias: Array
-    enter_back: Array
+    projection: Array
+    projection_bias: Array
+    projection_transposed: Array
     layers: Array
     layers_back: Array
 
@@ -62,7 +62,7 @@ class Interrogation(NamedTuple):
 
     Args:
         inputs, answers: [T, N, PK], padding meaningless, and [T, N, PO], padding zero.
-        flow: what enters each layer, and last the core's output: [layers + 1, T, N, C].
+        layer_inputs: what each layer reads, and last the core's output: [layers + 1, T, N, C].
         core_states: outputs and cells [layers, T + 1, 2, N, C], the zero state first.
         core_gates, core_squashed: gate values [layers, T, N, 4C], tanh of the cells [layers, T, N, C].
         before, states, gates, log_probs: of the networks, see `probed_networks`; before is zero.
@@ -70,7 +70,7 @@ class Interrogation(NamedTuple):
 
     inputs: Array
     answers: Array
-    flow: Array
+    layer_inputs: Array
     core_states: Array
     core_gates: Array
     core_squashed: Array
@@ -85,10 +85,10 @@ class InterrogationGradients(NamedTuple):
 
     Args:
         free: of the free numbers behind the inputs [T, N, PK], padding zero.
-        entered: of what `enter` makes of the answers [T, N, C].
+        projected: of what the projection makes of the answers [T, N, C].
         core_biases: of the core's biases [layers, 4C], to begin with zero.
     """
 
     free: Array
-    entered: Array
+    projected: Array
     core_biases: Array

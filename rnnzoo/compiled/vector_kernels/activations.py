@@ -113,20 +113,20 @@ def _twice_sigmoid_fraction(x):
 
 
 @njit(forceinline=True)
-def next_state(enter, forget, candidate, leave, state):
+def next_state(input_gate, forget_gate, cell_gate, output_gate, state):
     """An LSTM's cell state and output from the pre-activations of its gates and the cell state before, per lane.
 
     The gates themselves are never divided: both results are one fraction each.
     """
-    enter, enter_below = _twice_sigmoid_fraction(enter)
-    forget, forget_below = _twice_sigmoid_fraction(forget)
-    x, numerator, below = _fraction(candidate, TANH_LIMIT, *_TANH)
-    entering, entering_below = enter * (x * numerator), enter_below * below
-    both_below = forget_below * entering_below
-    state = multiply_add(forget * state, entering_below, entering * forget_below) / (both_below + both_below)
-    leave, leave_below = _twice_sigmoid_fraction(leave)
+    input_gate, input_below = _twice_sigmoid_fraction(input_gate)
+    forget_gate, forget_below = _twice_sigmoid_fraction(forget_gate)
+    x, numerator, below = _fraction(cell_gate, TANH_LIMIT, *_TANH)
+    added, added_below = input_gate * (x * numerator), input_below * below
+    both_below = forget_below * added_below
+    state = multiply_add(forget_gate * state, added_below, added * forget_below) / (both_below + both_below)
+    output_gate, output_below = _twice_sigmoid_fraction(output_gate)
     x, numerator, below = _fraction(state, TANH_LIMIT, *_HALF_TANH)
-    return state, leave * (x * numerator) / (leave_below * below)
+    return state, output_gate * (x * numerator) / (output_below * below)
 
 
 @njit(forceinline=True)

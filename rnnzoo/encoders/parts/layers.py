@@ -56,18 +56,18 @@ class ResidualCore(nn.Module):
 
     def __init__(self, layers: int, input_size: int, hidden_size: int) -> None:
         super().__init__()
-        self.enter = nn.Linear(input_size, hidden_size)
+        self.projection = nn.Linear(input_size, hidden_size)
         self.layers = LSTMLayers(LSTMLayer(hidden_size, hidden_size) for _ in range(layers))
         self.hidden_size = hidden_size
 
     def layer_weights(self) -> list[LayerWeights]:
-        """The weights of each layer, the first one's for inputs before `enter`."""
+        """The weights of each layer, the first one's for inputs before the projection."""
         first, *others = self.layers
-        return [first.behind(self.enter.weight, self.enter.bias), *(layer.weights for layer in others)]
+        return [first.behind(self.projection.weight, self.projection.bias), *(layer.weights for layer in others)]
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Outputs [positions, N, H] for inputs [positions, N, K]."""
-        given, added = inputs, self.enter(inputs)
+        given, added = inputs, self.projection(inputs)
         for weights in self.layer_weights():
             given = added = added + lstm_layer(given, *weights)
         return given
@@ -89,7 +89,7 @@ class CoreSession:
 
     def __init__(self, core: ResidualCore, models: int) -> None:
         self.core = core
-        zero = core.enter.bias.new_zeros(models, core.hidden_size)
+        zero = core.projection.bias.new_zeros(models, core.hidden_size)
         self.gradients = [WeightGradients() for _ in core.layers]
         self.weights: list[Weights] = []
         self.states: list[State] = []
@@ -101,7 +101,7 @@ class CoreSession:
 
     def step(self, inputs: Tensor) -> Tensor:
         """Outputs [N, H] for the next inputs [N, K]."""
-        given, added = inputs, self.core.enter(inputs)
+        given, added = inputs, self.core.projection(inputs)
         for index, weights in enumerate(self.weights):
             self.states[index] = lstm_step(given, self.states[index], weights, self.gradients[index])
             given = added = added + self.states[index][0]

@@ -7,12 +7,12 @@ from numba import njit
 
 from rnnzoo.compiled.edge_kernels.places import add_to, clear, copy, part_of, signs_at
 from rnnzoo.compiled.edge_kernels.receiver import (
-    Flow,
+    EdgeGradients,
     NewEdges,
     OldEdges,
+    edge_gradients,
     edges_again,
-    flow_of_gradients,
-    flow_to_edges,
+    gradients_to_edges,
 )
 from rnnzoo.compiled.vector_kernels.gemm import multiply_accumulate, multiply_and_fetch
 from rnnzoo.compiled.vector_kernels.pointers import load_at, store_at, where_positive
@@ -23,7 +23,7 @@ _ZERO = np.float32(0.0)
 
 
 @njit
-def retrace_vector(job, columns, model):
+def update_vector_backward(job, columns, model):
     """Back through `update_vector`."""
     neurons = job.receivers
     d_terms = part_of(job.receiver, model, neurons * job.receiver_row)
@@ -34,15 +34,15 @@ def retrace_vector(job, columns, model):
     for column in range(0, columns, LANES):
         total = splat(_ZERO)
         for row in range(neurons):
-            flow = _flow_of_pool(d_pool, row * job.by_receiver_row + column, d_mean, column, neurons)
-            flow = where_positive(signs + signs_at(row * columns + column), flow)
-            store_at(d_terms + _BYTES * (row * job.receiver_row + column), flow)
-            total = total + flow
+            gradient = _gradient_of_pool(d_pool, row * job.by_receiver_row + column, d_mean, column, neurons)
+            gradient = where_positive(signs + signs_at(row * columns + column), gradient)
+            store_at(d_terms + _BYTES * (row * job.receiver_row + column), gradient)
+            total = total + gradient
         store_at(d_shared + _BYTES * column, total)
 
 
 @njit
-def retrace_matrix(job, columns, model, part, begun, scratch):
+def update_matrix_backward(job, columns, model, part, begun, scratch):
     """Back through `update_matrix`: gradients of terms and weight, and of the edges where they are asked for.
 
     Args:
@@ -64,7 +64,7 @@ def retrace_matrix(job, columns, model, part, begun, scratch):
     d_shared = part_of(job.shared, model, job.shared_row)
     by_receiver = part_of(job.by_receiver, model, receivers * job.by_receiver_row)
     mean = part_of(job.mean, model, job.mean_row)
-    flow, sender_shares = scratch, scratch + _BYTES * after
+    gradient, sender_shares = scratch, scratch + _BYTES * after
     receiver_share, total = scratch + 2 * _BYTES * after, scratch + _BYTES * (2 * after + columns)
     saved = total + _BYTES * columns
     made_term = saved + _BYTES * columns
@@ -78,23 +78,23 @@ def retrace_matrix(job, columns, model, part, begun, scratch):
     for row in range(receivers):
         for column in range(0, columns, LANES):
             at = row * job.by_receiver_row + column
-            own = _flow_of_pool(by_receiver, at, mean, column, receivers)
+            own = _gradient_of_pool(by_receiver, at, mean, column, receivers)
             store_at(receiver_share + _BYTES * column, share * own)
             store_at(total + _BYTES * column, splat(_ZERO))
         own_shares = sender_shares + _BYTES * row * columns
         if job.diagonal_mean:
             copy(own_shares, saved, columns)
-            _add_flow_of_diagonal(job, columns, model, row, own_shares)
-        told = Flow(
-            _BYTES * columns, given, sender_shares, receiver_share, signs, flow,
+            _add_gradient_of_diagonal(job, columns, model, row, own_shares)
+        told = EdgeGradients(
+            _BYTES * columns, given, sender_shares, receiver_share, signs, gradient,
             d_sender, _BYTES * job.sender_row, total,
         )  # fmt: skip
-        flow_of_gradients(senders, columns, told)
+        edge_gradients(senders, columns, told)
         if job.diagonal_mean:
             copy(saved, own_shares, columns)
         given += _BYTES * after if given else 0
         if near:
-            flow_to_edges(senders, channels, OldEdges(flow, columns, job.weight, _BYTES * channels, near))
+            gradients_to_edges(senders, channels, OldEdges(gradient, columns, job.weight, _BYTES * channels, near))
             near += _BYTES * before
         for column in range(0, columns, LANES):
             value = load_at(total + _BYTES * column)
@@ -103,12 +103,12 @@ def retrace_matrix(job, columns, model, part, begun, scratch):
         if job.source:
             _make_again(job, model, row, made_term, made)
             multiply_accumulate(
-                channels, columns, senders, d_weight, columns, made, 1, channels, flow, columns, True
+                channels, columns, senders, d_weight, columns, made, 1, channels, gradient, columns, True
             )  # fmt: skip
         else:
             following = edges + _BYTES * before
             multiply_and_fetch(
-                channels, columns, senders, d_weight, columns, edges, 1, channels, flow, columns, True,
+                channels, columns, senders, d_weight, columns, edges, 1, channels, gradient, columns, True,
                 following, _BYTES * before,
             )  # fmt: skip
             edges = following
@@ -155,18 +155,18 @@ def _shares_of_senders(job, columns, model, shares):
 
 
 @njit
-def _add_flow_of_diagonal(job, columns, model, row, target):
+def _add_gradient_of_diagonal(job, columns, model, row, target):
     """Add the gradient of a neuron's edge to itself by way of the diagonal's pool, [D]."""
     receivers = job.receivers
     diagonal = part_of(job.diagonal, model, receivers * job.diagonal_row)
     mean = part_of(job.diagonal_mean, model, job.mean_row)
     for column in range(0, columns, LANES):
-        flow = _flow_of_pool(diagonal, row * job.diagonal_row + column, mean, column, receivers)
-        add_to(target + _BYTES * column, flow)
+        gradient = _gradient_of_pool(diagonal, row * job.diagonal_row + column, mean, column, receivers)
+        add_to(target + _BYTES * column, gradient)
 
 
 @njit
-def _flow_of_pool(pool, at, mean, mean_at, neurons):
+def _gradient_of_pool(pool, at, mean, mean_at, neurons):
     """Gradient of a pool at one place, from its own, if there is one, and that of its mean over neurons."""
     own = load_at(pool + _BYTES * at) if pool else splat(_ZERO)
     return multiply_add(load_at(mean + _BYTES * mean_at), splat(np.float32(1.0 / neurons)), own)
