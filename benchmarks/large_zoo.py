@@ -30,8 +30,9 @@ from rnnzoo.generation.building.plan import BUILD_FOLDER, Plan
 from rnnzoo.generation.building.units import finished_unit, unit_path, write_sidecar
 from rnnzoo.generation.kinds import find_recipe
 from rnnzoo.generation.kinds.formal_languages import offsets_entropy
+from rnnzoo.generation.packing import pack_zoo
 from rnnzoo.generation.recipes import Recipe
-from rnnzoo.generation.shard_writer import UnitSource, copy_from_units, pack_zoo, shard_file
+from rnnzoo.generation.shard_writer import UnitSource, copy_from_units, shard_file
 from rnnzoo.zoo.zoo import Zoo, load
 
 RESULTS = Path(__file__).parent / "results"

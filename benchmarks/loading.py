@@ -34,8 +34,8 @@ from rnnzoo.environment import processor_name
 from rnnzoo.errors import RnnzooError
 from rnnzoo.generation.kinds import find_recipe
 from rnnzoo.generation.kinds.formal_languages import offsets_entropy
+from rnnzoo.generation.packing import pack_zoo
 from rnnzoo.generation.recipes import Recipe
-from rnnzoo.generation.shard_writer import pack_zoo
 from rnnzoo.zoo.cards import write_card
 from rnnzoo.zoo.zoo import Zoo, load
 

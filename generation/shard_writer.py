@@ -1,11 +1,9 @@
-"""Write rows as HDF5: first one file per finished unit, then the published shards, each whole or absent."""
+"""Write rows as HDF5 files, each whole or absent: of finished units, shards and labels."""
 
 from __future__ import annotations
 
-import math
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,27 +13,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnzoo.files.atomic import atomic_path
-from rnnzoo.format.manifest import Manifest, ShardFile, SplitCounts, described_zoo, file_sha256
 from rnnzoo.format.mapped_shard import MappedShard
-from rnnzoo.format.schema import SPLITS, Column
+from rnnzoo.format.schema import Column
 from rnnzoo.format.shard_layout import COMPRESSION, ShardPlan
 from rnnzoo.generation.recipes import Recipe
-from rnnzoo.generation.splits import assign_splits
 
 SHARD_BYTES = 48 * 2**20
 """Uncompressed bytes a shard aims at: large enough to stream well, small enough to fetch alone."""
 
 
-@contextmanager
-def shard_file(path: Path, rows: int, recipe: Recipe, split: str | None) -> Iterator[h5py.File]:
+def shard_file(path: Path, rows: int, recipe: Recipe, split: str | None) -> AbstractContextManager[h5py.File]:
     """A new HDF5 file with every column of a recipe allocated at `rows` rows; whole or absent.
 
     Traces of published shards (those with a split) are compressed, since trained networks repeat
     themselves; weights do not compress and stay contiguous, so that one row is one read.
+    """
+    return planned_file(path, ShardPlan.of_zoo(recipe.zoo, recipe.hash, recipe.columns, rows, split))
+
+
+@contextmanager
+def planned_file(path: Path, plan: ShardPlan) -> Iterator[h5py.File]:
+    """A new HDF5 file with every column of a plan allocated; whole or absent.
 
     The file is made in memory and written in one piece: HDF5 crashes the process when a disk fills up.
     """
-    plan = ShardPlan.of_zoo(recipe.zoo, recipe.hash, recipe.columns, rows, split)
     with h5py.File(path.name, "w", driver="core", backing_store=False) as file:
         for name, value in plan.attributes.items():
             # A text of fixed length lies in the header itself, so that checking it never leads elsewhere.
@@ -79,65 +80,6 @@ class UnitSource:
         rows = (self.stop - self.start) * len(recipe.snapshots)
         plan = ShardPlan.of_zoo(recipe.zoo, recipe.hash, recipe.columns, rows, split=None)
         return MappedShard(self.path, plan, self.path.stat().st_size, sha256=None)
-
-
-def models_per_shard(recipe: Recipe) -> int:
-    """Models whose rows together come close to the shard size."""
-    model_bytes = len(recipe.snapshots) * sum(column.row_bytes for column in recipe.columns)
-    return max(1, SHARD_BYTES // model_bytes)
-
-
-CopyModels = Callable[[h5py.File, NDArray[np.integer]], None]
-"""Fills a shard, already of the right size, with all rows of the given models, in their order."""
-
-
-def pack_zoo(
-    out: Path, recipe: Recipe, tasks: NDArray[Any], criterion: Callable[[NDArray], NDArray], copy: CopyModels
-) -> Manifest:
-    """Write the shards of every split that has models, in place of any in the folder.
-
-    Args:
-        out: the zoo's folder.
-        recipe: the zoo's recipe.
-        tasks: [M, ...], the task of each model.
-        criterion: a number per task; the largest are out of distribution.
-        copy: fills a shard with models.
-
-    Returns:
-        The zoo's manifest, not yet written and without provenance.
-    """
-    split_of = assign_splits(tasks, criterion, recipe.split)
-    shutil.rmtree(out / "data", ignore_errors=True)
-    files: list[ShardFile] = []
-    splits: dict[str, SplitCounts] = {}
-    for index, name in enumerate(SPLITS):
-        models = np.flatnonzero(split_of == index)
-        if len(models) == 0:
-            continue
-        files += pack_split(out, recipe, name, models, copy)
-        splits[name] = {
-            "rows": len(models) * len(recipe.snapshots),
-            "models": len(models),
-            "tasks": len(np.unique(tasks[models], axis=0)),
-        }
-    return Manifest(**described_zoo(recipe.as_json()), splits=splits, files=tuple(files), provenance={})
-
-
-def pack_split(
-    out: Path, recipe: Recipe, split: str, model_ids: NDArray[np.integer], copy: CopyModels
-) -> Iterator[ShardFile]:
-    """Write one split's shards, streaming; models in the order given."""
-    per_shard = models_per_shard(recipe)
-    shards = math.ceil(len(model_ids) / per_shard)
-    for shard in range(shards):
-        models = model_ids[shard * per_shard : (shard + 1) * per_shard]
-        path = out / "data" / f"{split}-{shard:05d}-of-{shards:05d}.h5"
-        rows = len(models) * len(recipe.snapshots)
-        with shard_file(path, rows, recipe, split) as file:
-            copy(file, models)
-        yield ShardFile(
-            path=f"data/{path.name}", split=split, rows=rows, size=path.stat().st_size, sha256=file_sha256(path)
-        )
 
 
 def copy_from_units(recipe: Recipe, units: Sequence[UnitSource], file: h5py.File, models: NDArray[np.integer]) -> None:

@@ -14,7 +14,7 @@ from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.files.folder_lock import locked
 from rnnzoo.format.manifest import Manifest
 from rnnzoo.format.verification import verify
-from rnnzoo.generation import shard_writer
+from rnnzoo.generation import packing
 from rnnzoo.generation.building import build as build_module
 from rnnzoo.generation.building import plan as plan_module
 from rnnzoo.generation.building.build import build
@@ -66,7 +66,7 @@ def test_two_builds_are_identical_whatever_the_units(
 ) -> None:
     build(quick_recipe, tmp_path / "one", engine)
     monkeypatch.setattr(plan_module, "MODELS_PER_UNIT", 2)
-    monkeypatch.setattr(shard_writer, "SHARD_BYTES", 1)
+    monkeypatch.setattr(packing, "SHARD_BYTES", 1)
     manifest = build(quick_recipe, tmp_path / "two", engine)
     assert len(manifest.files) == 5
     assert_identical(by_model(load(tmp_path / "one")), by_model(load(tmp_path / "two")))

@@ -30,10 +30,12 @@ def problems(folder: Path) -> list[str]:
     return [problem for check in verify(folder, every_trace=True) for problem in check.problems]
 
 
+@pytest.mark.parametrize("version", ["2.0", "2.1"])
 @pytest.mark.parametrize(
-    ("name", "weights", "task"), [("formal-languages-2.0", 14.651043, [0, 2, -3]), ("smnist-2.0", 24.593277, 8.974939)]
+    ("kind", "weights", "task"), [("formal-languages", 14.651043, [0, 2, -3]), ("smnist", 24.593277, 8.974939)]
 )
-def test_zoos_of_earlier_versions_are_read_for_ever(name: str, weights: float, task: Any) -> None:
+def test_zoos_of_earlier_versions_are_read_for_ever(kind: str, version: str, weights: float, task: Any) -> None:
+    name = f"{kind}-{version}"
     zoo = rnnzoo.load(KEPT / name)
     assert (len(zoo), zoo.snapshots) == (6, (0, 2))
     assert zoo["weights"].sum(dtype=np.float64) == pytest.approx(weights, rel=1e-6)
@@ -54,7 +56,7 @@ def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     registry.find_kind.cache_clear()
 
 
-@pytest.mark.parametrize("name", ["formal-languages-2.0", "smnist-2.0"])
+@pytest.mark.parametrize("name", ["formal-languages-2.0", "smnist-2.1"])
 def test_a_zoo_whose_kind_is_not_installed(name: str, forget: Callable[[str], None], tmp_path: Path) -> None:
     known = rnnzoo.load(KEPT / name)
     expected, fed = known.column("log_probs"), known.recorded_inputs()
@@ -95,17 +97,18 @@ def later(data: dict[str, Any]) -> None:
     data["moon"] = {"phase": "full"}
     data["columns"][0]["precision"] = 3
     data["files"][0]["compression"] = "none"
+    data["label_files"][0]["compression"] = "none"
     data["splits"]["train"]["hours"] = 2
     data["recipe"]["weather"] = "fine"
     data["recipe"]["tasks"]["mood"] = 1.0
 
 
 def test_a_later_minor_version_is_read(tmp_path: Path) -> None:
-    folder = copy_of("formal-languages-2.0", tmp_path)
+    folder = copy_of("formal-languages-2.1", tmp_path)
     manifest = json.loads((folder / "manifest.json").read_text())
-    forge(folder, lambda data: data.__setitem__("schema_minor_version", 1))
+    forge(folder, lambda data: data.__setitem__("schema_minor_version", 2))
     assert problems(folder) == []
-    for field in ("moon", "columns", "files", "splits"):
+    for field in ("moon", "columns", "files", "label_files", "splits"):
         part: dict[str, Any] = json.loads(json.dumps(manifest))
         later(part)
         forge(folder, lambda data, field=field, part=part: data.__setitem__(field, part[field]))

@@ -45,7 +45,8 @@ def edit(folder: Path, shard: str, change: Callable[[h5py.File], None]) -> None:
 def test_a_sound_zoo_passes_every_check(built_folder: Path) -> None:
     checks = list(verify(built_folder, every_trace=True))
     assert [check.name for check in checks] == [
-        "manifest", "checksums", "schema", "rows", "finite values", "ranges", "split leakage", "traces re-run",
+        "manifest", "checksums", "schema", "rows", "finite values", "ranges", "split leakage",
+        "labels once more", "traces re-run",
     ]  # fmt: skip
     assert all(not check.problems for check in checks)
 

@@ -37,8 +37,9 @@ from rnnzoo.generation.building.reporter import Reporter, SilentReporter
 from rnnzoo.generation.building.units import Session, checked_source, finished_unit, history_of_units
 from rnnzoo.generation.engines import find_engine
 from rnnzoo.generation.kinds import find_producer
+from rnnzoo.generation.packing import pack_zoo
 from rnnzoo.generation.recipes import Recipe
-from rnnzoo.generation.shard_writer import UnitSource, copy_from_units, pack_zoo
+from rnnzoo.generation.shard_writer import UnitSource, copy_from_units
 from rnnzoo.zoo.cards import write_card
 
 

@@ -150,7 +150,7 @@ def whole_manifest(out: Path) -> Manifest:
         RnnzooError: one is not, or the manifest is damaged.
     """
     manifest = read_manifest(out)
-    for file in manifest.files:
+    for file in manifest.listed_files:
         path = out / file.path
         size = path.stat().st_size if path.is_file() else None
         if size != file.size:

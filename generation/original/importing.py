@@ -26,7 +26,7 @@ from rnnzoo.generation.original.image_recognition import recognise_images
 from rnnzoo.generation.original.losses import announce, check_images, check_parts, measure_losses
 from rnnzoo.generation.original.release import OriginalRelease, open_release
 from rnnzoo.generation.original.values import check_values
-from rnnzoo.generation.shard_writer import pack_zoo
+from rnnzoo.generation.packing import pack_zoo
 from rnnzoo.generation.traces import expected_loss
 from rnnzoo.kinds.languages import END, START, score_strings
 from rnnzoo.zoo.cards import write_card

@@ -14,7 +14,7 @@ from rnnzoo.encoders import find_encoder
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.files.atomic import write_json
 from rnnzoo.files.strict_json import read_json
-from rnnzoo.format.manifest import Manifest, canonical_sha256
+from rnnzoo.format.manifest import Manifest
 from rnnzoo.jobs.queue import Job
 from rnnzoo.kinds import find_kind
 
@@ -80,7 +80,7 @@ class BenchmarkPlan:
     Args:
         zoo: path of the zoo.
         kind: of the zoo.
-        data_sha256: identifies the zoo's data, see `data_hash`.
+        data_sha256: identifies the zoo's data, see `Manifest.data_sha256`.
         config: everything else.
     """
 
@@ -211,11 +211,6 @@ def run_name(kind: str, encoder: str, seed: int, *details: str) -> str:
 def folder_name(encoder: str) -> str:
     """An encoder's name as a folder, so that "module:Class" works everywhere."""
     return encoder.replace(":", "_").replace("/", "_")
-
-
-def data_hash(manifest: Manifest) -> str:
-    """What identifies a zoo's data: the checksums of its files."""
-    return canonical_sha256([file.sha256 for file in manifest.files])
 
 
 def check_splits(manifest: Manifest, folder: Path) -> None:

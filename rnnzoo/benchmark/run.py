@@ -13,7 +13,6 @@ from rnnzoo.benchmark.matrix import (
     BenchmarkPlan,
     Matrix,
     check_splits,
-    data_hash,
     matrix,
     runs_of,
 )
@@ -88,7 +87,7 @@ def run_benchmark(
     path = resolve(zoo)
     manifest = read_manifest(path)
     check_splits(manifest, path)
-    plan = BenchmarkPlan(str(path.resolve()), manifest.zoo, data_hash(manifest), config)
+    plan = BenchmarkPlan(str(path.resolve()), manifest.zoo, manifest.data_sha256, config)
     wanted = matrix(plan, encoders, seeds, properties, supervised)
     with locked(folder / LOCK_NAME, folder, "eval"):
         remove_partial_files(folder)

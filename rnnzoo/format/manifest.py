@@ -25,12 +25,13 @@ from rnnzoo.files.safe_paths import check_place
 from rnnzoo.files.strict_json import read_json, reading, typed
 from rnnzoo.format.recipe_data import KindName, check_recipe
 from rnnzoo.format.recorded_inputs import RecordedInputs
-from rnnzoo.format.schema import SCHEMA_MINOR_VERSION, SCHEMA_VERSION, Column, network_of
+from rnnzoo.format.schema import SCHEMA_MINOR_VERSION, SCHEMA_VERSION, Column, label_columns, network_of
 from rnnzoo.kinds import Kind, find_kind
 from rnnzoo.networks.network import CELLS, Network, Parameter
 
 MANIFEST = "manifest.json"
 FORMAT = "rnnzoo-zoo"
+LABEL_TABLE = "labels.parquet"
 
 
 _REMEDY = "restore it by pulling or building the zoo again"
@@ -78,6 +79,17 @@ class ShardFile:
 
 
 @dataclass(frozen=True)
+class LabelFile:
+    """A file with the labels of rows once more: of a split as HDF5, or of all splits as Parquet."""
+
+    path: Annotated[str, Meta(pattern=r"\A(labels/\w[\w.-]*\.h5|labels\.parquet)\Z", max_length=limits.NAME_LENGTH)]
+    split: SplitName | None
+    rows: Count
+    size: Annotated[int, Meta(ge=1, le=limits.SHARD_BYTES)]
+    sha256: Sha256
+
+
+@dataclass(frozen=True)
 class Manifest:
     """The contents of a zoo's manifest.json.
 
@@ -92,6 +104,7 @@ class Manifest:
         splits: rows, models and tasks of each split.
         files: every data file.
         provenance: how, where, when and with which versions the zoo was made.
+        label_files: files with the labels once more; none in a zoo of version 2.0.
     """
 
     zoo: KindName
@@ -105,6 +118,7 @@ class Manifest:
     splits: Annotated[Mapping[SplitName, SplitCounts], Meta(max_length=limits.SPLITS)]
     files: Annotated[tuple[ShardFile, ...], Meta(min_length=1, max_length=limits.FILES)]
     provenance: Mapping[str, Any]
+    label_files: Annotated[tuple[LabelFile, ...], Meta(max_length=limits.FILES)] = ()
 
     @cached_property
     def network(self) -> Network:
@@ -132,9 +146,14 @@ class Manifest:
         return sum(file.size for file in self.files)
 
     @property
-    def listed_files(self) -> tuple[ShardFile, ...]:
+    def listed_files(self) -> tuple[ShardFile | LabelFile, ...]:
         """Every file that the manifest vouches for with size and SHA-256."""
-        return self.files
+        return *self.files, *self.label_files
+
+    @property
+    def data_sha256(self) -> str:
+        """What identifies the zoo's data: the SHA-256 of its shards' checksums, hexadecimal."""
+        return canonical_sha256([file.sha256 for file in self.files])
 
     def as_json(self) -> dict[str, Any]:
         """The manifest as written, its own checksum last."""
@@ -150,6 +169,7 @@ class Manifest:
             "inputs": self.inputs and self.inputs.as_json(),
             "splits": {name: dict(counts) for name, counts in self.splits.items()},
             "files": [vars(file) for file in self.files],
+            **({"label_files": [vars(file) for file in self.label_files]} if self.label_files else {}),
             "provenance": dict(self.provenance),
         }
         return {**data, "manifest_sha256": canonical_sha256(data)}
@@ -209,7 +229,7 @@ def read_manifest(folder: Path) -> Manifest:
     data = read_json(path, dict[str, Any], _REMEDY)
     with reading(path, _REMEDY):
         manifest = _checked(data, path)
-    for file in manifest.files:
+    for file in manifest.listed_files:
         check_place(folder, file.path)
     return manifest
 
@@ -254,6 +274,7 @@ def _contradictions(manifest: Manifest) -> Iterator[str]:
         if field in manifest.provenance and needed not in manifest.provenance:
             yield f"field provenance has {field} but no {needed}"
     yield from _miscounts(manifest)
+    yield from _label_problems(manifest)
     stored = sum(column.row_bytes for column in columns if not column.trace)
     for file in manifest.files:
         if file.rows * stored > file.size or file.rows * row_bytes > file.size * limits.DEFLATE_RATIO:
@@ -316,3 +337,25 @@ def _miscounts(manifest: Manifest) -> Iterator[str]:
         counts = manifest.splits.get(split)
         if counts is None or not rows == counts["rows"] == counts["models"] * snapshots:
             yield f"split {split} states {counts}, but its files have {rows:,} rows of {snapshots} snapshots"
+
+
+def _label_problems(manifest: Manifest) -> Iterator[str]:
+    """Files of labels that are not those of all rows, each once as HDF5 and once as Parquet."""
+    if manifest.schema_minor_version == 0 and not manifest.label_files:
+        return
+    rows_of: dict[str | None, int] = dict.fromkeys([*manifest.splits, None], 0)
+    row_bytes = sum(column.row_bytes for column in label_columns(manifest.columns))
+    for file in manifest.label_files:
+        if (file.path == LABEL_TABLE) != (file.split is None) or file.split not in rows_of:
+            yield f"field label_files: {file.path} cannot be of split {file.split}"
+            return
+        if file.split is not None and file.rows * row_bytes > file.size:
+            yield f"field label_files: {file.path} of {file.size:,} bytes cannot hold {file.rows:,} rows"
+        rows_of[file.split] += file.rows
+    if len({file.path for file in manifest.label_files}) < len(manifest.label_files):
+        yield "field label_files names a file twice"
+    expected = {name: counts["rows"] for name, counts in manifest.splits.items()}
+    if rows_of.pop(None) != manifest.rows or rows_of != expected:
+        yield "field label_files: its files do not have every row once by split, and once in one table"
+    if any(column.name == "split" for column in manifest.columns):
+        yield "field columns has 'split', which is the name of a column of the table of labels"

@@ -19,7 +19,7 @@ from rnnzoo.networks.network import Network
 
 SCHEMA_VERSION = 2
 """Major version of the format: a reader refuses another."""
-SCHEMA_MINOR_VERSION = 0
+SCHEMA_MINOR_VERSION = 1
 """Minor version: a reader of an earlier one ignores what it does not know; see docs/format.md."""
 SPLITS = ("train", "validation", "ood_test")
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnzoo.errors import RnnzooError
+from rnnzoo.format.labels import label_problems
 from rnnzoo.format.manifest import MANIFEST, Manifest, file_sha256, read_manifest
 from rnnzoo.format.schema import SCHEMA_MINOR_VERSION, Column
 from rnnzoo.format.shards import shard_problems
@@ -56,7 +57,7 @@ def verify(folder: Path, every_trace: bool = False, advance: Advance = lambda do
         yield Check("manifest", (str(error),))
         return
     yield Check("manifest", (), f"{manifest.zoo}, {manifest.rows} rows")
-    checksums = Check("checksums", tuple(_file_problems(folder, manifest)), f"{len(manifest.files)} files")
+    checksums = Check("checksums", tuple(_file_problems(folder, manifest)), f"{len(manifest.listed_files)} files")
     yield checksums
     kind, known = manifest.kind, f"as {manifest.zoo} has them"
     if manifest.network.cell not in CELLS:
@@ -75,6 +76,8 @@ def verify(folder: Path, every_trace: bool = False, advance: Advance = lambda do
         ranges = Check("ranges", tuple(_range_problems(zoo)), "shares, losses, tasks, tokens and labels")
         yield ranges
         yield Check("split leakage", tuple(_leakage_problems(zoo)), "by task and by model")
+        equal = f"{len(manifest.label_files)} files equal the shards" if manifest.label_files else "not there"
+        yield Check("labels once more", tuple(label_problems(zoo)), equal)
         # Whether a row's traces can be checked is seen from its weights; what its publisher says does not count.
         rows = np.flatnonzero(finite)
         if not every_trace and len(rows) > SAMPLED_ROWS:
@@ -90,12 +93,12 @@ def verify(folder: Path, every_trace: bool = False, advance: Advance = lambda do
 
 
 def _file_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
-    listed = {file.path for file in manifest.files}
-    for path in sorted((folder / "data").glob("*")):
-        if f"data/{path.name}" not in listed:
+    listed = {file.path for file in manifest.listed_files}
+    for path in sorted([*(folder / "data").glob("*"), *(folder / "labels").glob("*")]):
+        if path.relative_to(folder).as_posix() not in listed:
             yield f"{path} is not in the manifest"
-    by_checksum = {file.sha256: file.path for file in manifest.files}
-    for file in manifest.files:
+    by_checksum = {file.sha256: file.path for file in manifest.listed_files}
+    for file in manifest.listed_files:
         path = folder / file.path
         if not path.is_file():
             yield f"{path} is missing"

@@ -1,8 +1,9 @@
-"""How this process treats memory that was freed."""
+"""How much memory this process takes, and what it does with what was freed."""
 
 from __future__ import annotations
 
 import ctypes
+from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _NEVER = -1
@@ -21,3 +22,13 @@ def keep_freed_memory() -> None:
         return
     mallopt(_M_MMAP_MAX, 0)
     mallopt(_M_TRIM_THRESHOLD, _NEVER)
+
+
+def take_at_most(more: int) -> None:
+    """Let this process take so many more bytes of memory, and fail beyond; where there is no Linux, nothing changes."""
+    taken = Path("/proc/self/statm")
+    if taken.is_file():
+        import resource
+
+        most = int(taken.read_text().split()[0]) * resource.getpagesize() + more
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))

@@ -6,47 +6,50 @@ from collections.abc import Sequence
 from typing import Any
 
 from rnnzoo.format.manifest import Manifest
-from rnnzoo.format.schema import Column
+from rnnzoo.format.schema import Column, label_columns
 
 
 def configurations(columns: Sequence[Column]) -> dict[str, list[Column]]:
     """The configurations a zoo offers to `datasets`, by name; the first is the default."""
-    light = [column for column in columns if not column.trace]
     return {
         "default": list(columns),
-        "weights": light,
-        "labels": [column for column in light if column.name != "weights"],
+        "weights": [column for column in columns if not column.trace],
+        "labels": list(label_columns(columns)),
     }
 
 
 def front_matter(manifest: Manifest) -> dict[str, Any]:
-    """The metadata `datasets` reads from a card: configurations, their files and their features."""
-    splits = list(manifest.splits)
-    data_files = [
-        {"split": split, "path": [file.path for file in manifest.files if file.split == split]} for split in splits
-    ]
+    """The metadata `datasets` reads from a card: configurations, their files and their features.
+
+    Sizes of splits are not stated: whoever loads one shard with `data_files` would be told that they are wrong.
+    """
     configs = configurations(manifest.columns)
+    # What `datasets` keeps of a folder it finds by the card's metadata alone, so that these must tell the contents.
+    description = f"rnnzoo {manifest.zoo}, data {manifest.data_sha256}"
     return {
         "license": "apache-2.0",
         "pretty_name": f"rnnzoo {manifest.zoo}",
         "tags": ["model-zoo", "weight-space-learning", "recurrent-neural-network", manifest.network.cell],
         "configs": [
-            {"config_name": name, "data_files": data_files} | ({"default": True} if name == "default" else {})
+            {"config_name": name, "data_files": _data_files(manifest, name)}
+            | ({"default": True} if name == "default" else {})
             for name in configs
         ],
         "dataset_info": [
             {
                 "config_name": name,
+                "description": description,
                 "features": [_feature(column) for column in columns],
-                "splits": [_split_info(split, manifest.splits[split]["rows"], columns) for split in splits],
             }
             for name, columns in configs.items()
         ],
     }
 
 
-def _split_info(split: str, rows: int, columns: Sequence[Column]) -> dict[str, Any]:
-    return {"name": split, "num_bytes": rows * sum(column.row_bytes for column in columns), "num_examples": rows}
+def _data_files(manifest: Manifest, config: str) -> list[dict[str, Any]]:
+    """The files of each split: for labels alone small ones, where the zoo has them."""
+    files = manifest.label_files if config == "labels" and manifest.label_files else manifest.files
+    return [{"split": split, "path": [file.path for file in files if file.split == split]} for split in manifest.splits]
 
 
 def _feature(column: Column) -> dict[str, Any]:
