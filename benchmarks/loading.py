@@ -54,7 +54,7 @@ def write_zoo(folder: Path, models: int) -> None:
     packed = pack_zoo(folder, recipe, tasks, offsets_entropy, partial(fill, recipe, tasks))
     manifest = dataclasses.replace(packed, provenance={"source": "made of random numbers"})
     manifest.write(folder)
-    write_card(folder, manifest)
+    write_card(folder, manifest, folder.name)
 
 
 def fill(recipe: Recipe, tasks: np.ndarray, file: h5py.File, models: np.ndarray) -> None:

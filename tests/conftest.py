@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from rnnzoo.generation.kinds import find_recipe
 from rnnzoo.generation.kinds.digit_images import DigitImages, load_images
 from rnnzoo.generation.kinds.smnist import digit_images
 from rnnzoo.generation.recipes import Recipe
+from rnnzoo.kinds import registry
 from rnnzoo.zoo.zoo import Zoo, load
 
 # How long an example takes says something of the machine's load.
@@ -143,3 +144,16 @@ def hub() -> Iterator[Hub]:
     """A Hub of this test's own on 127.0.0.1, with no repositories yet."""
     with loopback_hub() as hub:
         yield hub
+
+
+@pytest.fixture
+def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """What makes this rnnzoo forget a kind of zoo."""
+
+    def forget_kind(name: str) -> None:
+        monkeypatch.delitem(registry.BUILT_IN, name)
+        registry.find_kind.cache_clear()
+
+    yield forget_kind
+    monkeypatch.undo()
+    registry.find_kind.cache_clear()

@@ -238,8 +238,8 @@ def test_a_build_that_lost_a_shard_does_not_end_well(
 ) -> None:
     """Another program deletes a shard while the zoo is described."""
 
-    def write_card_and_lose_a_shard(out: Path, manifest: Manifest) -> None:
-        write_card(out, manifest)
+    def write_card_and_lose_a_shard(out: Path, manifest: Manifest, *words: str | None) -> None:
+        write_card(out, manifest, *words)
         (out / manifest.files[0].path).unlink()
 
     monkeypatch.setattr("rnnzoo.generation.building.build.write_card", write_card_and_lose_a_shard)

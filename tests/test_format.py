@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.format.manifest import file_sha256
 from rnnzoo.format.schema import Column
 from rnnzoo.format.verification import verify
-from rnnzoo.kinds import registry
 from rnnzoo.kinds.formal_languages import FormalLanguages
 from rnnzoo.zoo.summary import extremes_text, provenance_text, snapshot_table
 from rnnzoo.zoo.zoo import Zoo
@@ -41,19 +40,6 @@ def test_zoos_of_earlier_versions_are_read_for_ever(kind: str, version: str, wei
     assert zoo["weights"].sum(dtype=np.float64) == pytest.approx(weights, rel=1e-6)
     assert zoo["task"][0].tolist() == pytest.approx(task)
     assert problems(KEPT / name) == []
-
-
-@pytest.fixture
-def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """What makes this rnnzoo forget a kind of zoo."""
-
-    def forget_kind(name: str) -> None:
-        monkeypatch.delitem(registry.BUILT_IN, name)
-        registry.find_kind.cache_clear()
-
-    yield forget_kind
-    monkeypatch.undo()
-    registry.find_kind.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["formal-languages-2.0", "smnist-2.1"])

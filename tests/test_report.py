@@ -26,12 +26,12 @@ from rnnzoo.benchmark.report import collect_report, emulation_table, write_repor
 from rnnzoo.benchmark.report.charts import pictures
 from rnnzoo.benchmark.report.contents import principal_components, read_points
 from rnnzoo.benchmark.report.html import render_page
-from rnnzoo.benchmark.report.markdown import escape
 from rnnzoo.benchmark.report.style import STYLES, label
 from rnnzoo.benchmark.results import Estimate, Results, estimate, over_seeds, read_results
 from rnnzoo.cli.main import cli
 from rnnzoo.errors import RnnzooError
 from rnnzoo.kinds.languages import describe_task
+from rnnzoo.zoo.cards.markdown_text import escape
 
 FEW = ("constant", "truth", "flat", "dwsnet", "interactive", "rollout-probing")
 LARGEST_PAGE = 3_000_000

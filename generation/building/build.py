@@ -38,6 +38,7 @@ from rnnzoo.generation.building.units import Session, checked_source, finished_u
 from rnnzoo.generation.engines import find_engine
 from rnnzoo.generation.kinds import find_producer
 from rnnzoo.generation.packing import pack_zoo
+from rnnzoo.generation.recipe_command import command_of
 from rnnzoo.generation.recipes import Recipe
 from rnnzoo.generation.shard_writer import UnitSource, copy_from_units
 from rnnzoo.zoo.cards import write_card
@@ -150,7 +151,7 @@ def _build_locked(session: Session, reporter: Reporter, crew: Crew) -> None:
         "seconds_last_run": round(time.perf_counter() - started, 3),
     }
     manifest = dataclasses.replace(manifest, provenance=provenance)
-    write_card(out, manifest)
+    write_card(out, manifest, out.resolve().name, command_of(manifest.recipe))
     manifest.write(out)
 
 

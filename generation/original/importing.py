@@ -102,7 +102,7 @@ def import_release(
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         manifest = dataclasses.replace(manifest, provenance=provenance)
-        write_card(temporary, manifest)
+        write_card(temporary, manifest, out.resolve().name)
         manifest.write(temporary)
     return whole_manifest(out)
 

@@ -27,6 +27,7 @@ _LAZY_COMMANDS = {
     "export": "rnnzoo.generation.cli.original_commands:export_command",
     "eval": "rnnzoo.cli.eval_commands:eval_command",
     "report": "rnnzoo.cli.eval_commands:report_command",
+    "card": "rnnzoo.cli.card_commands:card_command",
 }
 
 

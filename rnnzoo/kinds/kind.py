@@ -104,7 +104,7 @@ class Kind:
         """The dataset card's text, a Jinja template: of its name in cards/, or other.md, which it may extend."""
         folder = files("rnnzoo.card_templates")
         own = folder / f"{self.name}.md"
-        return (own if own.is_file() else folder / "other.md").read_text(encoding="utf-8")
+        return (own if self.known and own.is_file() else folder / "other.md").read_text(encoding="utf-8")
 
     def card_values(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
         """What its card's template names beyond what every card may."""
@@ -114,6 +114,10 @@ class Kind:
         """`metrics`, or where it is not known which they are, every column of floating-point numbers."""
         numbers = (c.name for c in columns if not c.shape and c.dtype.startswith("float") and c.name != "task")
         return self.metrics or tuple(numbers)
+
+    def curves_of(self, columns: Sequence[Column]) -> tuple[Curve, ...]:
+        """`curves`, or where it is not known what to draw, the first two metrics."""
+        return self.curves or tuple(Curve(name, name) for name in self.metrics_of(columns)[:2])
 
     def headline(self, zoo: Zoo) -> NDArray[np.float64]:
         """How well each model does, float64 [rows]; NaN where no column says so."""
@@ -179,5 +183,4 @@ class Kind:
         """Draw a zoo as a PNG: its curves over optimizer steps, coloured by split."""
         from rnnzoo.zoo.plots import plot_curves
 
-        curves = self.curves or tuple(Curve(name, name) for name in self.metrics_of(zoo.columns)[:2])
-        plot_curves(zoo, curves, path)
+        plot_curves(zoo, self.curves_of(zoo.columns), path)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rnnzoo.benchmark.report.contents import Report, missing_files, read_curves, read_points, read_probes
 from rnnzoo.benchmark.report.html import render_page
-from rnnzoo.benchmark.report.markdown import render_markdown
+from rnnzoo.benchmark.report.markdown import render_markdown, render_tables
 from rnnzoo.benchmark.report.sentences import (
     compare_interactive_probing,
     describe_differences,
@@ -20,6 +20,7 @@ from rnnzoo.benchmark.report.sentences import (
 )
 from rnnzoo.benchmark.report.tables import downstream_tables, emulation_lines, row_label
 from rnnzoo.benchmark.results import Results, read_results
+from rnnzoo.errors import UsageError
 from rnnzoo.files.atomic import write_text
 
 if TYPE_CHECKING:
@@ -76,6 +77,26 @@ def collect_report(results: Results) -> Report:
         settings=encoder_settings(results),
         software=software(results),
     )
+
+
+def baseline_tables(folder: Path, recipe_hash: str) -> str:
+    """What a zoo's card says of the encoders that were compared on it, in Markdown.
+
+    Args:
+        folder: results.
+        recipe_hash: of the zoo.
+
+    Raises:
+        UsageError: the results are of another zoo.
+        RnnzooError: there are no finished runs, or a line of runs.jsonl is damaged.
+    """
+    results = read_results(folder)
+    if results.zoo["recipe_hash"] != recipe_hash:
+        raise UsageError(
+            f"{folder} has results of a zoo with recipe {results.zoo['recipe_hash'][:16] or 'unknown'}, but this one's "
+            f"is {recipe_hash[:16]}: give the folder that `rnnzoo eval` wrote for this zoo."
+        )
+    return render_tables(describe_runs(results), [emulation_lines(results), *downstream_tables(results)[0]])
 
 
 def emulation_table(folder: Path) -> Table:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from rnnzoo.benchmark.report.contents import Report
 from rnnzoo.benchmark.report.style import label
 from rnnzoo.benchmark.report.tables import Cell, Line, Table, row_label
+from rnnzoo.zoo.cards.markdown_text import escape
 
 
 def render_markdown(report: Report, figures: Sequence[tuple[str, str]]) -> str:
@@ -39,9 +39,9 @@ def render_markdown(report: Report, figures: Sequence[tuple[str, str]]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def escape(text: str) -> str:
-    """Text that Markdown shows as it is, on one line; markup within words is left to be, as it has no effect there."""
-    return re.sub(r"([\\`*\[\]<>|~]|(?<!\w)[_#]|_(?!\w))", r"\\\1", " ".join(text.split()))
+def render_tables(introduction: str, tables: Sequence[Table]) -> str:
+    """Tables without the rest of a report, to stand below a heading of the second level."""
+    return "\n\n".join([escape(introduction), *(f"### {escape(table.title)}\n\n{_table(table)}" for table in tables)])
 
 
 def _table(table: Table) -> str:

@@ -1,0 +1,70 @@
+"""`rnnzoo card`, and what cards say beyond what the zoo itself does."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TypedDict
+
+import click
+
+from rnnzoo.format.manifest import Manifest
+
+
+class Additions(TypedDict):
+    """Arguments of `rnnzoo.zoo.cards.repository_texts` that it cannot find itself."""
+
+    command: str | None
+    baselines: str
+
+
+def additions(manifest: Manifest, results: Path | None) -> Additions:
+    """The command that builds a zoo, and the tables of a results folder, if one is given.
+
+    Raises:
+        UsageError: the results are of another zoo.
+        RnnzooError: there are no results, or they are damaged.
+    """
+    baselines = ""
+    if results is not None:
+        from rnnzoo.benchmark.report import baseline_tables
+
+        baselines = baseline_tables(results, manifest.recipe_hash)
+    producers = importlib.import_module("rnnzoo.generation.recipe_command")
+    return {"command": producers.command_of(manifest.recipe), "baselines": baselines}
+
+
+@click.command("card")
+@click.argument("zoo")
+@click.option(
+    "--repository", metavar="NAMESPACE/NAME", help="Its name on the Hub; by default the card is the folder's."
+)
+@click.option("--results", type=click.Path(path_type=Path, exists=True, file_okay=False),
+              help="Results of `rnnzoo eval` on this zoo, for a section on baselines.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False),
+              help="Folder to write README.md, croissant.json and pictures to; needs --repository.")  # fmt: skip
+def card_command(zoo: str, repository: str | None, results: Path | None, out: Path | None) -> None:
+    """Print the dataset card of ZOO as it would be published, or write it and what belongs to it.
+
+    \b
+    Examples:
+      rnnzoo card zoos/mine --repository me/mine
+      rnnzoo card zoos/mine --repository me/mine --results results/mine-quick --out card
+    """
+    from rnnzoo.errors import UsageError
+    from rnnzoo.files.atomic import atomic_path
+    from rnnzoo.terminal.display import say
+    from rnnzoo.zoo.cards import render_card, repository_texts
+    from rnnzoo.zoo.zoo import load
+
+    rows = load(zoo)
+    said = additions(rows.manifest, results)
+    if out is None:
+        say(render_card(rows, repository or rows.folder.name, repository is not None, **said))
+        return
+    if repository is None:
+        raise UsageError("--out needs the name that the zoo is published by: add --repository NAMESPACE/NAME.")
+    for path, content in repository_texts(rows, repository, **said).items():
+        with atomic_path(out / path) as temporary:
+            temporary.write_bytes(content)
+    say(f"Written to {out}.")
