@@ -1,6 +1,7 @@
 """Model zoos of recurrent networks, and the benchmark that compares weight encoders on them.
 
-`load` opens a zoo; `Zoo` and `Model` are what it gives, `concatenate` joins several; `RnnzooError` is the error users
+`load` opens a zoo; `Zoo` and `Model` are what it gives, `concatenate` joins several; `build` and
+`evaluate` do what the commands of these names do; `RnnzooError` is the error users
 are meant to read.
 """
 
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 from rnnzoo.version import __version__
 
 if TYPE_CHECKING:
+    from rnnzoo.benchmark.evaluation import evaluate
     from rnnzoo.encoders import load_encoder
     from rnnzoo.errors import RnnzooError, UsageError
+    from rnnzoo.generation.build_request import build
     from rnnzoo.hub.names import local_zoos as list_zoos
     from rnnzoo.rows.model import Model
     from rnnzoo.rows.running import Activations
@@ -28,7 +31,9 @@ __all__ = [
     "UsageError",
     "Zoo",
     "__version__",
+    "build",
     "concatenate",
+    "evaluate",
     "list_zoos",
     "load",
     "load_encoder",
@@ -41,7 +46,9 @@ _HOMES = {
     "RnnzooError": "rnnzoo.errors",
     "UsageError": "rnnzoo.errors",
     "Zoo": "rnnzoo.zoo.zoo",
+    "build": "rnnzoo.generation.build_request",
     "concatenate": "rnnzoo.zoo.concatenation",
+    "evaluate": "rnnzoo.benchmark.evaluation",
     "list_zoos": "rnnzoo.hub.names:local_zoos",
     "load": "rnnzoo.zoo.zoo",
     "load_encoder": "rnnzoo.encoders",

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from shared_work import made_once, shared_folder
 from test_benchmark import here
 
-import rnnzoo.cli.eval_commands
+import rnnzoo.benchmark.evaluation
 from rnnzoo.cli.main import cli
 from rnnzoo.format.manifest import read_manifest
 from rnnzoo.generation.building.build import build
@@ -66,7 +66,7 @@ def test_python_snippets_run(page: Path, demo_folder: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_commands_run(page: Path, demo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Builds are planned, not trained, encoders are compared here and with one seed; all else runs as written."""
-    monkeypatch.setattr(rnnzoo.cli.eval_commands, "_executor", lambda *_: here)
+    monkeypatch.setattr(rnnzoo.benchmark.evaluation, "find_executor", lambda *_: here)
     for line in "\n".join(blocks(page, "")).splitlines():
         words = shlex.split(line, comments=True)
         if words[:1] == ["rnnzoo"]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rnnzoo.cli.assignments import assignment
 from rnnzoo.errors import UsageError
 from rnnzoo.generation.cli.crew_options import crew_options, find_crew
-from rnnzoo.generation.cli.kind_options import RecipeCommand, source_and_fields
+from rnnzoo.generation.cli.kind_options import RecipeCommand
 
-SCALES = ("tiny", "small", "paper")
+if TYPE_CHECKING:
+    from rnnzoo.generation.build_request import BuildRequest
+    from rnnzoo.generation.building.crews import Crew
 
 
 def _steps(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -29,7 +30,7 @@ def _steps(context: click.Context, parameter: click.Parameter, value: str | None
 
 @click.command("build", cls=RecipeCommand)
 @click.argument("zoo")
-@click.option("--scale", default="paper", show_default=True, help=f"Size of the zoo: {', '.join(SCALES)}.")
+@click.option("--scale", default="paper", show_default=True, help="Size of the zoo: tiny, small, paper.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write; by default zoos/ZOO-SCALE.")
 @click.option("--models", type=int, help="Number of networks.")
 @click.option("--steps", type=int, help="Optimizer updates per network; must be a snapshot step.")
@@ -81,49 +82,32 @@ def build_command(
       rnnzoo build formal-languages --ray auto --gpus 64 --out /shared/zoo
       rnnzoo build formal-languages --models 100 --steps 5000 --seed 7 --out zoos/mine
     """
-    from rnnzoo.generation.kinds import find_recipe
+    from rnnzoo.generation.build_request import request_build
 
     options = {
         "models": models,
-        "protocol.steps": steps,
+        "steps": steps,
         "snapshots": snapshots,
         "seed": seed,
-        "network.hidden_size": hidden_size,
-        "network.layers": layers,
-        "protocol.batch_size": batch_size,
+        "hidden_size": hidden_size,
+        "layers": layers,
+        "batch_size": batch_size,
     }
-    fields = {name: value for name, value in options.items() if value is not None}
-    fields |= dict(assignment(text, "tasks.largest_n=7") for text in assignments)
-    recipe = find_recipe(zoo, scale)
-    source, decided = source_and_fields(recipe.zoo, kind_options)
-    fields = decided | fields
-    recipe = recipe.override(fields)
-    folder = out or Path("zoos") / f"{recipe.zoo}-{scale}"
-    if gpus is not None and engine == "auto":
-        engine = "cuda"
+    fields = dict(assignment(text, "tasks.largest_n=7") for text in assignments)
+    request = request_build(zoo, scale, out, kind_options | options, fields, engine, gpus)
     crew = partial(find_crew, gpus, workers, ray, units)
-    smaller = partial(_smaller_recipes, recipe.zoo, scale, fields)
     if dry_run:
-        _print_plan(recipe, folder, engine, crew, smaller)
+        _print_plan(request, crew)
     else:
-        _build(recipe, folder, engine, source, crew(), smaller, yes)
+        _build(request, crew(), yes)
 
 
-def _build(
-    recipe: Any, folder: Path, engine: str, source: str | None, crew: Any, smaller: Callable[[], Any], yes: bool
-) -> None:
-    from rnnzoo.generation.building.build import build
-    from rnnzoo.generation.building.estimate import ask_about, estimate_build
-    from rnnzoo.generation.building.plan import progress_log
-    from rnnzoo.generation.building.reporter import TerminalReporter
+def _build(request: BuildRequest, crew: Crew, yes: bool) -> None:
     from rnnzoo.terminal.display import say
 
-    def before(session: Any, models: int) -> None:
-        ask_about(estimate_build(session, crew, models, smaller()), reporter.message, yes)
-
+    folder = request.folder
     try:
-        with TerminalReporter(progress_log(folder)) as reporter:
-            manifest = build(recipe, folder, engine, reporter, source, crew, before)
+        manifest = request.carry_out(crew, agreed=yes)
     except KeyboardInterrupt:
         say(f"Stopped. Finished models are kept in {folder}; give the same command again to go on.", error=True)
         raise
@@ -132,30 +116,20 @@ def _build(
     say(f"{folder}: {manifest.recipe['models']} models, {manifest.rows} rows, {manifest.size / 1e6:.1f} MB ({spent})")
 
 
-def _print_plan(recipe: Any, folder: Path, engine: str, crew: Callable[[], Any], smaller: Callable[[], Any]) -> None:
+def _print_plan(request: BuildRequest, crew: Callable[[], Crew]) -> None:
     import json
 
     from rnnzoo.generation.building.estimate import estimate_build, largest_size, session_on_made_up_data
     from rnnzoo.terminal.display import say
 
+    recipe, folder = request.recipe, request.folder
     say(json.dumps(json.loads(recipe.canonical_json), indent=2))
     say(f"recipe hash {recipe.hash}")
     say(f"would write {recipe.rows} rows, at most {largest_size(recipe) / 1e6:.1f} MB, to {folder}")
     try:
-        session = session_on_made_up_data(recipe, folder, engine)
-        estimate = estimate_build(session, crew(), recipe.models, smaller())
+        session = session_on_made_up_data(recipe, folder, request.engine)
+        estimate = estimate_build(session, crew(), recipe.models, request.smaller())
     except UsageError as error:
         say(f"no time estimate: {error}")
     else:
         say("\n".join(estimate.lines))
-
-
-def _smaller_recipes(zoo: str, scale: str, fields: dict[str, Any]) -> dict[str, Any]:
-    """The recipes of smaller scales with the same fields replaced, largest first; not those that cannot have them."""
-    from rnnzoo.generation.kinds import find_recipe
-
-    found = {}
-    for smaller in reversed(SCALES[: SCALES.index(scale)]):
-        with suppress(UsageError):
-            found[smaller] = find_recipe(zoo, smaller).override(fields)
-    return found

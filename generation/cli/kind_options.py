@@ -36,13 +36,16 @@ def source_and_fields(kind: str, options: Mapping[str, Any]) -> tuple[str | None
     """Where a zoo's data comes from, None unless told, and the fields of the recipe that options of its kind decide.
 
     Raises:
-        UsageError: an option of another kind, or an impossible value.
+        UsageError: an option of another kind or of none, or an impossible value.
     """
     from rnnzoo.generation.kinds import find_producer
 
     producer = find_producer(kind)
     source = producer.source_option
     own = [*producer.recipe_options, *([source] if source else [])]
+    if unknown := sorted(options.keys() - {str(option.name) for option in _options(True)}):
+        known = ", ".join(str(option.name) for option in own) or "none of its own"
+        raise UsageError(f"There is no option {unknown[0]!r}; the kind {kind} has {known}.")
     for option in _options(True):
         if options.get(str(option.name)) is not None and option not in own:
             raise UsageError(f"{kind} has no option {option.opts[0]}: it is for {_owner(option)}.")

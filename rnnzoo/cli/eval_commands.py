@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from rnnzoo.cli.assignments import assignment
-from rnnzoo.environment import usable_cores
-from rnnzoo.errors import RnnzooError, UsageError
-from rnnzoo.gpus import gpus_of_driver
-from rnnzoo.jobs.processes import Work, check_exclusive, cpu_environments, gpu_environments, run_in_processes
-from rnnzoo.jobs.queue import FailedJob, Job, Listener
-from rnnzoo.jobs.ray_cluster import check_ray
-
-if TYPE_CHECKING:
-    from rnnzoo.benchmark.run import Execute, Outcome
-
-MOST_DEFAULT_WORKERS = 8
+from rnnzoo.errors import UsageError
 
 
 @click.command("eval")
@@ -72,71 +60,59 @@ def eval_command(
       rnnzoo eval rnnzoo/smnist --profile standard --gpus 4
       rnnzoo eval zoos/mine --encoder mypackage.module:MyEncoder --encoders flat,interactive
     """
-    execute = _executor(workers, gpus, ray)
-    from rnnzoo.benchmark.matrix import BenchmarkConfig
-    from rnnzoo.benchmark.progress import EvaluationProgress
-    from rnnzoo.benchmark.run import run_benchmark
+    from rnnzoo.benchmark.evaluation import evaluate, raise_failures, results_folder
     from rnnzoo.terminal.display import say
 
-    config = BenchmarkConfig.of_profile(profile, dict(assignment(text, "emulation.steps=500") for text in assignments))
-    chosen = _encoders(encoders, own_encoders)
-    folder = out or Path("results") / f"{Path(zoo).name}-{profile}"
+    folder = out or results_folder(zoo, profile)
+    settings = dict(assignment(text, "emulation.steps=500") for text in assignments)
     asked = properties.split(",") if properties else None
     try:
-        with EvaluationProgress(folder / "logs" / "progress.log") as progress:
-            outcome = run_benchmark(
-                zoo,
-                folder,
-                config,
-                chosen,
-                _seeds(seeds),
-                execute,
-                progress,
-                asked,
-                not no_supervised,
-            )
+        outcome = evaluate(
+            zoo,
+            _encoders(encoders, own_encoders),
+            seeds=_seeds(seeds),
+            profile=profile,
+            settings=settings,
+            properties=asked,
+            supervised=not no_supervised,
+            out=folder,
+            workers=workers,
+            gpus=gpus,
+            ray=ray,
+            strict=False,
+        )
     except KeyboardInterrupt:
         say(f"Stopped. Finished runs are kept in {folder}; give the same command again to go on.", error=True)
         raise
     if outcome.runs:
-        _report(folder)
+        _show(folder)
     say(f"{folder}: {outcome.runs} runs, {outcome.new_runs} of them new.")
-    _raise_failures(outcome)
+    raise_failures(outcome)
 
 
 @click.command("report")
 @click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
 def report_command(results: Path) -> None:
     """Write report.html and report.md from the runs in the folder RESULTS, and print the emulation table."""
-    _report(results)
+    from rnnzoo.benchmark.report import write_report
+
+    write_report(results)
+    _show(results)
 
 
-def _report(folder: Path) -> None:
-    from rnnzoo.benchmark.report import emulation_table, write_report
+def _show(folder: Path) -> None:
+    from rnnzoo.benchmark.report import PAGE_NAME, emulation_table
     from rnnzoo.terminal.display import TerminalConsole, say
 
-    page = write_report(folder)
     TerminalConsole().table(emulation_table(folder))
-    say(f"Report: {page}")
-
-
-def _raise_failures(outcome: Outcome) -> None:
-    if outcome.failures:
-        name, reason = next(iter(outcome.failures.items()))
-        others = f" {len(outcome.failures) - 1} more failed." if len(outcome.failures) > 1 else ""
-        raise RnnzooError(
-            f"{len(outcome.failures)} job(s) failed; all finished runs are kept. {name}: {reason.strip()}{others} "
-            f"Reasons lie beside the runs in {outcome.folder / 'runs'} as error.txt; the same command tries them again."
-        )
+    say(f"Report: {folder / PAGE_NAME}")
 
 
 def _encoders(named: str, own: Sequence[str]) -> list[str]:
-    from rnnzoo.encoders import encoder_names
-
     context = click.get_current_context()
     if own and context.get_parameter_source("encoders") is click.core.ParameterSource.DEFAULT:
         return ["constant", "truth", *own]
-    return [*(encoder_names() if named == "all" else [name.strip() for name in named.split(",")]), *own]
+    return [*(name.strip() for name in named.split(",")), *own]
 
 
 def _seeds(text: str) -> list[int]:
@@ -150,39 +126,3 @@ def _seeds(text: str) -> list[int]:
     if not seeds:
         raise UsageError(f"--seeds {text} names no seed: give at least 1, or a range such as 10-14.")
     return seeds
-
-
-def _executor(workers: int | None, gpus: int | None, ray: str | None) -> Execute:
-    """What does the jobs: a Ray cluster if one is named, else GPUs if there are any, else processes on the CPU."""
-    check_exclusive(gpus, workers)
-    if ray is not None:
-        check_ray()
-        return partial(_on_ray, address=ray, gpus=gpus, workers=workers)
-    if gpus is None and workers is None and gpus_of_driver():
-        import torch
-
-        gpus = torch.cuda.device_count() or None
-    if gpus is not None:
-        return partial(_in_processes, environments=gpu_environments(gpus))
-    count = min(usable_cores(), MOST_DEFAULT_WORKERS) if workers is None else workers
-    return partial(_in_processes, environments=cpu_environments(count))
-
-
-def _in_processes(
-    work: Work, jobs: Sequence[Job], log_folder: Path, listener: Listener, environments: Sequence[Mapping[str, str]]
-) -> list[FailedJob]:
-    return run_in_processes(work, jobs, environments, log_folder, listener)
-
-
-def _on_ray(
-    work: Work,
-    jobs: Sequence[Job],
-    log_folder: Path,
-    listener: Listener,
-    address: str,
-    gpus: int | None,
-    workers: int | None,
-) -> list[FailedJob]:
-    from rnnzoo.jobs.ray_cluster import run_on_ray
-
-    return run_on_ray(work, jobs, address, log_folder, listener, gpus, workers)
