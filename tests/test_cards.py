@@ -19,6 +19,7 @@ from synthetic_results import write_results
 
 from rnnzoo.benchmark.report.style import label
 from rnnzoo.cli.main import cli
+from rnnzoo.errors import UsageError
 from rnnzoo.format.manifest import read_manifest
 from rnnzoo.generation.recipe_command import command_of
 from rnnzoo.version import __version__
@@ -165,6 +166,13 @@ def test_a_kind_that_is_not_installed_has_a_card_all_the_same(name: str, forget:
     for column in zoo.columns:
         assert f"| `{column.name}` |" in card
     assert {"pictures/training.png", "pictures/labels.png"} < texts.keys()
+
+
+def test_a_template_of_ones_own_that_fails_is_named(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    for template in ("{{ moon }}", '{% extends "moon.md" %}', "{% block %}"):
+        monkeypatch.setattr(type(zoo.kind), "card_template", lambda self, template=template: template)
+        with pytest.raises(UsageError, match="card of formal-languages cannot be written: its template fails"):
+            render_card(zoo, "zoo")
 
 
 def test_text_of_strangers_stays_text(built_folder: Path) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateError
 
+from rnnzoo.errors import UsageError
 from rnnzoo.files.atomic import write_text
 from rnnzoo.format.manifest import LABEL_TABLE, Manifest
 from rnnzoo.format.schema import Column
@@ -57,25 +58,31 @@ def render_card(
         command: that builds the zoo, if there is one.
         baselines: a report's tables in Markdown, for a section of their own.
         pictures: whether those of `rnnzoo.zoo.cards.pictures` lie beside the card.
+
+    Raises:
+        UsageError: the template of the kind of zoo cannot be filled in.
     """
     # Not needed by `import rnnzoo`, and slow to import.
     from huggingface_hub import DatasetCard
 
     manifest = zoo.manifest
-    body = (
-        _environment()
-        .from_string(manifest.kind.card_template())
-        .render(
-            **_values(zoo),
-            **manifest.kind.card_values(manifest.recipe),
-            dataset=name,
-            published=published,
-            folder=f"hf://datasets/{name}" if published else name,
-            command=command,
-            baselines=baselines,
-            pictures=pictures,
-        )
-    )
+    values = {
+        **_values(zoo),
+        **manifest.kind.card_values(manifest.recipe),
+        "dataset": name,
+        "published": published,
+        "folder": f"hf://datasets/{name}" if published else name,
+        "command": command,
+        "baselines": baselines,
+        "pictures": pictures,
+    }
+    try:
+        body = _environment().from_string(manifest.kind.card_template()).render(values)
+    except TemplateError as error:
+        raise UsageError(
+            f"The dataset card of {manifest.zoo} cannot be written: its template fails ({error}). Correct the one that "
+            f"`card_template` of {type(manifest.kind).__name__} gives; docs/adding_a_zoo.md says what it may name."
+        ) from error
     matter = yaml.safe_dump(front_matter(manifest), sort_keys=False, allow_unicode=True)
     return str(DatasetCard(f"---\n{matter}---\n\n{body}"))
 

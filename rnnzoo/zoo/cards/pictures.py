@@ -80,7 +80,8 @@ def _histogram(axes: Axes, colouring: Colouring, split_of: NDArray[np.str_], spl
     if colouring.kind == "classes":
         edges = np.arange(len(colouring.classes) + 1) - 0.5
     else:
-        edges = np.linspace(colouring.low, max(colouring.high, np.nextafter(colouring.low, np.inf)), BINS + 1)
+        low, high = colouring.low, colouring.high
+        edges = np.linspace(low, high, BINS + 1) if low < high else np.array([low - 0.5, low + 0.5])
     values = [colouring.values[split_of == split] for split in splits]
     axes.hist(
         [part[np.isfinite(part)] for part in values],
