@@ -34,6 +34,14 @@ MOST_BYTES = 100_000
 """Of a picture."""
 
 
+CROISSANT = """
+import mlcroissant
+records = mlcroissant.Dataset("{address}").records("labels")
+print("last record of", [record["labels/split"].decode() for record in records][-1])
+"""
+"""Reads the labels by the addresses that croissant.json has, and compares their checksum."""
+
+
 def blocks(card: str, language: str) -> list[str]:
     """The code of a language in a card."""
     fenced = re.findall(r"^```(\w*)\n(.*?)^```$", card, flags=re.M | re.S)
@@ -80,13 +88,16 @@ def test_the_snippets_of_a_published_card_run(hub: Hub, built_folder: Path, digi
     for name, folder in (("rnnzoo/languages", built_folder), ("rnnzoo/digits", digit_folder)):
         zoo = load(folder)
         texts = repository_texts(zoo, name)
+        texts["croissant.json"] = texts["croissant.json"].replace(b"https://huggingface.co", hub.address.encode())
         listed = ["manifest.json", *(file.path for file in zoo.manifest.listed_files)]
         hub.create(name, texts | {path: (folder / path).read_bytes() for path in listed})
         snippets += blocks(texts["README.md"].decode(), "python")
-    assert len(snippets) == 16
+        snippets.append(CROISSANT.format(address=f"{hub.address}/datasets/{name}/resolve/main/croissant.json"))
+    assert len(snippets) == 18
     program = "import json, sys\nfor snippet in json.loads(sys.argv[1]):\n    exec(snippet, {})"
     done = hub.python(program, json.dumps(snippets), home=tmp_path / "reader")
     assert done.returncode == 0, done.stderr
+    assert done.stdout.count("last record of ood_test") == 2
 
 
 def test_its_dtypes_are_those_that_batches_have(folder: Path, tmp_path: Path) -> None:
