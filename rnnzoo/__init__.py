@@ -1,8 +1,7 @@
 """Model zoos of recurrent networks, and the benchmark that compares weight encoders on them.
 
-`load` opens a zoo; `Zoo` and `Model` are what it gives, `concatenate` joins several; `build` and
-`evaluate` do what the commands of these names do; `RnnzooError` is the error users
-are meant to read.
+`load` opens a zoo; `Zoo` and `Model` are what it gives, `concatenate` joins several; `build`, `evaluate` and `pull` do
+what the commands of these names do; `RnnzooError` is the error users are meant to read.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from rnnzoo.errors import RnnzooError, UsageError
     from rnnzoo.generation.build_request import build
     from rnnzoo.hub.names import local_zoos as list_zoos
+    from rnnzoo.hub.pulling import pull
     from rnnzoo.rows.model import Model
     from rnnzoo.rows.running import Activations
     from rnnzoo.zoo.concatenation import Concatenation, concatenate
@@ -37,6 +37,7 @@ __all__ = [
     "list_zoos",
     "load",
     "load_encoder",
+    "pull",
 ]
 
 _HOMES = {
@@ -52,6 +53,7 @@ _HOMES = {
     "list_zoos": "rnnzoo.hub.names:local_zoos",
     "load": "rnnzoo.zoo.zoo",
     "load_encoder": "rnnzoo.encoders",
+    "pull": "rnnzoo.hub.pulling",
 }
 
 

@@ -143,6 +143,7 @@ def _build_locked(session: Session, reporter: Reporter, crew: Crew) -> None:
         "engine": session.plan.engine,
         "device": "; ".join(devices),
         **({"kept_models": session.plan.kept_models} if session.plan.kept_models else {}),
+        **({"extended_from": session.plan.extended_from} if session.plan.extended_from else {}),
         **({"data": session.data.origin} if session.data is not None else {}),
         "versions": versions(),
         "git_revision": git_revision(),

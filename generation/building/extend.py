@@ -26,6 +26,7 @@ from rnnzoo.generation.engines import find_engine
 from rnnzoo.generation.kinds import find_producer
 from rnnzoo.generation.recipes import Recipe
 from rnnzoo.generation.shard_writer import shard_file
+from rnnzoo.hub.store import version_at
 from rnnzoo.zoo.zoo import Zoo
 
 
@@ -55,6 +56,8 @@ def extend(
     reporter, crew = reporter or SilentReporter(), crew or ThisProcess()
     # If the folder is a link, what it leads to is replaced and the link stays.
     folder = folder.resolve()
+    if out is None and version_at(folder) is not None:
+        raise UsageError(f"{folder} holds a published zoo as it was fetched, which stays as it is: give an --out.")
     if out is not None:
         return _extend(folder, models, out, reporter, source, crew)
     with locked(lock_beside(folder), folder, "command"):
@@ -78,7 +81,7 @@ def _extend(
     if check_output(target, larger) != "built":
         if crew.is_here:
             _check_same_numbers(folder, manifest, recipe, source)
-        plan = Plan(larger, engine, source, models_per_unit(engine), kept_models=recipe.models)
+        plan = Plan(larger, engine, source, models_per_unit(engine), recipe.models, _origin(folder, manifest))
         with locked(target / LOCK_NAME, target, "build"):
             plan.write(target)
             _keep(Zoo(folder, manifest), plan, target, reporter)
@@ -89,6 +92,13 @@ def _extend(
 def folder_of_extension(folder: Path, models: int, out: Path | None) -> Path:
     """Where the larger zoo is made."""
     return out or _beside(folder.resolve(), f"extending-to-{models}")
+
+
+def _origin(folder: Path, manifest: Manifest) -> dict[str, str] | None:
+    """The published zoo that a zoo is, or was extended from; None if none is known."""
+    version = version_at(folder)
+    published = version and {"folder": version.name, "revision": version.commit}
+    return published or manifest.provenance.get("extended_from")
 
 
 def _check_same_numbers(folder: Path, manifest: Manifest, recipe: Recipe, source: str) -> None:

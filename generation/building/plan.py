@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,6 +51,7 @@ class Plan:
     source: str
     models_per_unit: int
     kept_models: int = 0
+    extended_from: Mapping[str, str] | None = None
 
     @property
     def units(self) -> list[Unit]:
@@ -71,6 +73,7 @@ class Plan:
             "source": self.source,
             "models_per_unit": self.models_per_unit,
             "kept_models": self.kept_models,
+            "extended_from": self.extended_from,
         }
 
     @classmethod
@@ -87,7 +90,14 @@ class Plan:
             raise ValueError("field recipe_hash is not the SHA-256 of the recipe")
         if written.kept_models > recipe.models:
             raise ValueError(f"field kept_models: {written.kept_models} of {recipe.models} models")
-        return cls(recipe, written.engine, written.source, written.models_per_unit, written.kept_models)
+        return cls(
+            recipe,
+            written.engine,
+            written.source,
+            written.models_per_unit,
+            written.kept_models,
+            written.extended_from,
+        )
 
 
 @dataclass(frozen=True)
@@ -98,6 +108,7 @@ class _WrittenPlan:
     source: str
     models_per_unit: Annotated[int, Meta(ge=1, le=limits.MODELS)]
     kept_models: Annotated[int, Meta(ge=0, le=limits.MODELS)]
+    extended_from: dict[str, str] | None = None
 
 
 def plan_path(out: Path) -> Path:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rnnzoo.cli.revision_option import revision_option
 from rnnzoo.generation.cli.crew_options import crew_options, find_crew
 from rnnzoo.generation.cli.kind_options import KindCommand, source_and_fields
 
@@ -77,6 +78,7 @@ def _show(rebuilt: Rebuilt, zoo: Path, model: int) -> None:
 @click.option("--models", type=int, required=True, help="How many models the zoo shall have, those it has included.")
 @click.option("--out", type=click.Path(path_type=Path),
               help="A new folder for the larger zoo; by default it takes ZOO's place once it is whole.")  # fmt: skip
+@revision_option
 @crew_options
 def extend_command(
     zoo: Path,
@@ -86,9 +88,10 @@ def extend_command(
     workers: int | None,
     ray: str | None,
     units: str | None,
+    revision: str | None,
     **kind_options: Any,
 ) -> None:
-    """Add models to ZOO, a folder. The models it has are kept, not trained again.
+    """Add models to ZOO, a folder or, with --out, a name on the Hub. Its models are kept, not trained again.
 
     The result is, file by file, the zoo that `rnnzoo build` makes of so many models. Splits are decided from the
     tasks of all models, so a task may move to another split. ZOO stays as it is until the larger one is whole; an
@@ -105,14 +108,16 @@ def extend_command(
     from rnnzoo.generation.building.plan import progress_log
     from rnnzoo.generation.building.rebuild import trained_recipe
     from rnnzoo.generation.building.reporter import TerminalReporter
+    from rnnzoo.hub.names import resolve
     from rnnzoo.terminal.display import say
 
+    folder = resolve(zoo, revision) if out is not None and not zoo.exists() else zoo
     source = None
     if any(value is not None for value in kind_options.values()):
-        source, _ = source_and_fields(trained_recipe(zoo)[1].zoo, kind_options)
+        source, _ = source_and_fields(trained_recipe(folder)[1].zoo, kind_options)
     try:
-        with TerminalReporter(progress_log(folder_of_extension(zoo, models, out))) as reporter:
-            manifest = extend(zoo, models, out, reporter, source, crew)
+        with TerminalReporter(progress_log(folder_of_extension(folder, models, out))) as reporter:
+            manifest = extend(folder, models, out, reporter, source, crew)
     except KeyboardInterrupt:
         say(f"Stopped; {zoo} is as it was. Give the same command again to go on.", error=True)
         raise

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rnnzoo.cli.revision_option import revision_option
+
 if TYPE_CHECKING:
     from rnnzoo.terminal.progress_display import ProgressDisplay
 
@@ -44,15 +46,16 @@ def import_command(folder: Path, out: Path | None, images: str | None, released_
 
 @click.command("export")
 @click.argument("zoo")
+@revision_option
 @click.option("--original", "folder", type=click.Path(path_type=Path), required=True,
               help="Folder to write in the original authors' format.")  # fmt: skip
-def export_command(zoo: str, folder: Path) -> None:
+def export_command(zoo: str, revision: str | None, folder: Path) -> None:
     """Write ZOO in the original authors' format, so that code written against their release runs on it."""
     from rnnzoo.generation.original.exporting import export_zoo
     from rnnzoo.terminal.display import say
     from rnnzoo.zoo.zoo import load
 
-    rows = load(zoo)
+    rows = load(zoo, revision=revision)
     with _progress("exporting") as progress:
         export_zoo(rows, folder, progress.advance)
     say(f"{folder}: {rows.manifest.zoo}, {len(rows)} rows")

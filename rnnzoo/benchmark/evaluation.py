@@ -27,6 +27,7 @@ def evaluate(
     gpus: int | None = None,
     ray: str | None = None,
     strict: bool = True,
+    revision: str | None = None,
 ) -> Outcome:
     """Compare weight encoders on a zoo: emulation, downstream properties, and a report; see docs/benchmark.md.
 
@@ -47,6 +48,7 @@ def evaluate(
         gpus: run on so many GPUs; by default on all of this machine.
         ray: "auto" or the address of a Ray cluster to run on.
         strict: raise an error at the end if some jobs failed, instead of only naming them in what is returned.
+        revision: of a zoo on the Hub, branch, tag or commit.
 
     Returns:
         The results folder, how many runs it has, how many of them are new, and what failed.
@@ -70,7 +72,7 @@ def evaluate(
         raise UsageError(f"seeds={seeds!r} is impossible: give how many, at least 1, or a list of whole numbers.")
     folder = Path(out) if out is not None else results_folder(zoo, profile)
     with EvaluationProgress(folder / "logs" / "progress.log") as progress:
-        outcome = run_benchmark(zoo, folder, config, named, chosen, execute, progress, properties, supervised)
+        outcome = run_benchmark(zoo, folder, config, named, chosen, execute, progress, properties, supervised, revision)
     if outcome.runs:
         write_report(folder)
     if strict:

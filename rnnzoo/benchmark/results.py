@@ -128,7 +128,7 @@ class Results:
 
     @property
     def zoo(self) -> Mapping[str, Any]:
-        """What was recorded of the zoo: its kind, folder, recipe_hash and models by split."""
+        """What was recorded of the zoo: kind, folder or name on the Hub, revision, recipe_hash and models by split."""
         return self.runs[0].record["zoo"]
 
     @property
@@ -219,6 +219,7 @@ def _lines(path: Path) -> dict[str, bytes]:
 class _Zoo:
     kind: str
     folder: str = ""
+    revision: str | None = None
     recipe_hash: str = ""
     steps: int = 0
     models: dict[str, int] = field(default_factory=dict)

@@ -65,6 +65,7 @@ def run_benchmark(
     listener: BenchmarkListener,
     properties: Sequence[str] | None = None,
     supervised: bool = True,
+    revision: str | None = None,
 ) -> Outcome:
     """Do what is missing of a matrix of runs; recorded runs are never done again.
 
@@ -78,13 +79,14 @@ def run_benchmark(
         listener: told of the progress.
         properties: downstream properties; None for all of the zoo's kind.
         supervised: also train every encoder end to end on every property.
+        revision: of a zoo on the Hub, branch, tag or commit.
 
     Raises:
         UsageError: an unknown name, a zoo that cannot be used, or a folder with other results or in use by another
             process.
         RnnzooError: the folder cannot be written, or workers cannot be started.
     """
-    path = resolve(zoo)
+    path = resolve(zoo, revision)
     manifest = read_manifest(path)
     check_splits(manifest, path)
     plan = BenchmarkPlan(str(path.resolve()), manifest.zoo, manifest.data_sha256, config)

@@ -27,6 +27,7 @@ from rnnzoo.encoders.saved import read_saved_encoder
 from rnnzoo.environment import processor_name, versions
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.files.atomic import atomic_path, write_json, write_text
+from rnnzoo.hub.store import identity
 from rnnzoo.jobs.memory import keep_freed_memory
 from rnnzoo.jobs.processes import Progress
 from rnnzoo.kinds.properties import Property
@@ -225,7 +226,7 @@ class BenchmarkRuns:
             "config": {**config, "encoder_settings": {**encoder.settings, **subject.settings}},
             "zoo": {
                 "kind": self.plan.kind,
-                "folder": Path(self.plan.zoo).name,
+                **identity(Path(self.plan.zoo)),
                 "recipe_hash": manifest.recipe_hash,
                 "steps": manifest.snapshots[-1],
                 "models": {split: counts["models"] for split, counts in manifest.splits.items()},

@@ -9,11 +9,13 @@ from pathlib import Path
 import click
 
 from rnnzoo.cli.assignments import assignment
+from rnnzoo.cli.revision_option import revision_option
 from rnnzoo.errors import UsageError
 
 
 @click.command("eval")
 @click.argument("zoo")
+@revision_option
 @click.option("--encoders", default="all", show_default=True,
               help="Names with commas between them (see docs/encoders.md), or all of rnnzoo's own and all that "
               "installed packages announce.")  # fmt: skip
@@ -36,6 +38,7 @@ from rnnzoo.errors import UsageError
               help="Run on a Ray cluster (docs/clusters.md); all nodes must share ZOO and --out.")  # fmt: skip
 def eval_command(
     zoo: str,
+    revision: str | None,
     encoders: str,
     own_encoders: tuple[str, ...],
     seeds: str,
@@ -80,6 +83,7 @@ def eval_command(
             gpus=gpus,
             ray=ray,
             strict=False,
+            revision=revision,
         )
     except KeyboardInterrupt:
         say(f"Stopped. Finished runs are kept in {folder}; give the same command again to go on.", error=True)

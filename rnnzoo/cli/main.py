@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 import rnnzoo
+from rnnzoo.cli.revision_option import revision_option
 from rnnzoo.errors import RnnzooError
 from rnnzoo.jobs.interruption import watch_for_interrupts
 
@@ -28,6 +29,9 @@ _LAZY_COMMANDS = {
     "eval": "rnnzoo.cli.eval_commands:eval_command",
     "report": "rnnzoo.cli.eval_commands:report_command",
     "card": "rnnzoo.cli.card_commands:card_command",
+    "list": "rnnzoo.cli.list_command:list_command",
+    "pull": "rnnzoo.cli.hub_commands:pull_command",
+    "remove": "rnnzoo.cli.hub_commands:remove_command",
 }
 
 
@@ -60,62 +64,21 @@ def cli() -> None:
     """
 
 
-@cli.command("list")
-@click.option("--folder", type=click.Path(path_type=Path), default=Path("zoos"), show_default=True,
-              help="Where to look for finished zoos.")  # fmt: skip
-def list_command(folder: Path) -> None:
-    """List the zoos that can be built, those that are here, and those that come with the package."""
-    from rich.table import Table
-
-    from rnnzoo.format.manifest import read_manifest
-    from rnnzoo.hub.names import local_zoos
-    from rnnzoo.samples import sample_names
-    from rnnzoo.terminal.display import TerminalConsole
-
-    recipes = importlib.import_module("rnnzoo.generation.kinds").published_recipes()
-    table = Table(
-        "zoo", "scale", "models", "steps", "snapshots", "rows", title="can be built: rnnzoo build ZOO --scale SCALE"
-    )
-    for name, scales in recipes.items():
-        for scale, recipe in scales.items():
-            numbers = (recipe.models, recipe.protocol.steps, len(recipe.snapshots), recipe.rows)
-            table.add_row(name, scale, *(f"{number:,}" for number in numbers))
-    console = TerminalConsole()
-    console.table(table)
-    damaged = []
-    here = Table("folder", "zoo", "models", "rows", "size", "splits", title=f"finished in {folder}")
-    for path in local_zoos(folder):
-        try:
-            manifest = read_manifest(path)
-        except RnnzooError as error:
-            damaged.append(f"{path.name}: {error}")
-            continue
-        splits = ", ".join(f"{name} {counts['models']}" for name, counts in manifest.splits.items())
-        size = f"{manifest.size / 1e6:,.1f} MB"
-        here.add_row(path.name, manifest.zoo, f"{manifest.recipe['models']:,}", f"{manifest.rows:,}", size, splits)
-    if here.row_count:
-        console.table(here)
-    elif not damaged:
-        console.line_of_text(f"No finished zoos in {folder}.")
-    for text in damaged:
-        console.line_of_text(text)
-    console.line_of_text(f"In this package: {', '.join(sample_names())}")
-
-
 @cli.command("show")
 @click.argument("zoo")
+@revision_option
 @click.option("--split", help="Only this split: train, validation or ood_test.")
 @click.option("--step", type=int, help="Show the best and worst models of this snapshot step; by default the last.")
 @click.option(
     "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Write accuracy and loss over steps as a PNG."
 )
-def show_command(zoo: str, split: str | None, step: int | None, plot: Path | None) -> None:
+def show_command(zoo: str, revision: str | None, split: str | None, step: int | None, plot: Path | None) -> None:
     """Show what is in ZOO: a folder, the name of one in ./zoos, or a name on the Hub such as rnnzoo/smnist."""
     from rnnzoo.terminal.display import TerminalConsole
     from rnnzoo.zoo.summary import cache_text, extremes_text, provenance_text, snapshot_table
     from rnnzoo.zoo.zoo import load
 
-    rows = load(zoo, split)
+    rows = load(zoo, split, revision)
     last = rows.at_step(rows.snapshots[-1] if step is None else step)
     console = TerminalConsole()
     console.line_of_text(provenance_text(rows))
@@ -149,8 +112,9 @@ def cache_command(clear: bool) -> None:
 
 @cli.command("verify")
 @click.argument("zoo")
+@revision_option
 @click.option("--all", "every_trace", is_flag=True, help="Re-run the traces of every row, not of a sample.")
-def verify_command(zoo: str, every_trace: bool) -> None:
+def verify_command(zoo: str, revision: str | None, every_trace: bool) -> None:
     """Check ZOO: checksums, schema, finite values, split leakage, and traces re-run from the weights.
 
     Exit code 0 if all is well, 1 with the file and field named if not.
@@ -162,7 +126,7 @@ def verify_command(zoo: str, every_trace: bool) -> None:
     from rnnzoo.terminal.display import TerminalConsole
     from rnnzoo.terminal.progress_display import ProgressDisplay
 
-    folder = resolve(zoo)
+    folder = resolve(zoo, revision)
     console = TerminalConsole()
     failures = 0
     # Bars are drawn below the lines of the same terminal; lines of progress do not belong among them.

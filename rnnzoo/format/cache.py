@@ -23,13 +23,15 @@ SETTLED_NANOSECONDS = 1_000_000_000
 
 def cache_folder() -> Path | None:
     """Where the cache is: `RNNZOO_CACHE`, by default rnnzoo in the user's cache folder; None if it is "off"."""
-    named = os.environ.get(VARIABLE)
-    if named == OFF:
-        return None
-    if named:
+    return None if os.environ.get(VARIABLE) == OFF else folder_named_by(VARIABLE)
+
+
+def folder_named_by(variable: str, default: str = "") -> Path:
+    """A folder that an environment variable names, by default one within rnnzoo's in the user's cache folder."""
+    if named := os.environ.get(variable):
         return Path(named).expanduser().absolute()
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "rnnzoo"
+    return (Path(base) if base else Path.home() / ".cache") / "rnnzoo" / default
 
 
 def column_path(sha256: str, name: str) -> Path | None:
@@ -75,6 +77,15 @@ def size_of_columns(checksums: list[str] | None = None) -> int:
         return 0
     shards = (folder / "columns").glob("*") if checksums is None else (folder / "columns" / sha for sha in checksums)
     return sum(file.stat().st_size for shard in shards for file in shard.glob("*.rows"))
+
+
+def forget(checksums: list[str]) -> int:
+    """Delete the decoded columns of the shards with these checksums; returns the bytes that were in them."""
+    folder, size = cache_folder(), size_of_columns(checksums)
+    if folder is not None:
+        for sha256 in checksums:
+            shutil.rmtree(folder / "columns" / sha256, ignore_errors=True)
+    return size
 
 
 def clear() -> int:

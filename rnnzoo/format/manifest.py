@@ -51,6 +51,13 @@ class SplitCounts(TypedDict):
     tasks: Count
 
 
+class _Origin(TypedDict):
+    """A published zoo: its name on the Hub and the commit."""
+
+    folder: Line
+    revision: Line
+
+
 class _Provenance(TypedDict):
     """The fields of a provenance that rnnzoo prints; whoever wrote it may have added others."""
 
@@ -62,6 +69,7 @@ class _Provenance(TypedDict):
     restored_starts: NotRequired[int]
     data: NotRequired[Line]
     versions: NotRequired[dict[Line, Line]]
+    extended_from: NotRequired[_Origin]
     git_revision: NotRequired[Line | None]
     created: NotRequired[Line]
     seconds: NotRequired[dict[Line, float]]

@@ -1,75 +1,202 @@
-"""Fetch zoos from the Hub, and replace files of its cache that are damaged."""
+"""Bring a version of a zoo from the Hub into the local store, each file checked before it counts."""
 
 from __future__ import annotations
 
-import re
+import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from rnnzoo.errors import RnnzooError
-from rnnzoo.format.manifest import MANIFEST, ShardFile, file_sha256, read_manifest
-from rnnzoo.hub.failures import clear_errors, of_the_network, reason
+from rnnzoo.files import limits
+from rnnzoo.files.atomic import sync_folder
+from rnnzoo.format.manifest import MANIFEST, Manifest, ShardFile, file_sha256, read_manifest
+from rnnzoo.hub.download_progress import DownloadProgress
+from rnnzoo.hub.failures import clear_errors, no_zoo, reason
+from rnnzoo.hub.published import Published
+from rnnzoo.hub.store import VARIABLE, Version, held, version_at, versions, writing
+
+CARD = "README.md"
+ATTEMPTS = 2
+"""How often a file is fetched that arrives altered."""
 
 
-def fetched(name: str, revision: str | None) -> Path:
-    """The cached copy of a zoo on the Hub; what is missing or cut in the cache is fetched again."""
-    from huggingface_hub import hf_hub_download, snapshot_download
+def complete(published: Published) -> int:
+    """Fetch what the store lacks of a version, or what is damaged there; returns the bytes that were fetched.
 
-    with clear_errors(name, revision):
-        folder = Path(snapshot_download(name, repo_type="dataset", revision=revision))
-        if not (folder / MANIFEST).is_file():
-            hf_hub_download(name, MANIFEST, repo_type="dataset", revision=folder.name)
-    for file in read_manifest(folder).files:
-        path = folder / file.path
-        if not path.is_file() or path.stat().st_size != file.size:
-            fetch_again(path, file)
-    return folder
+    Raises:
+        UsageError: the repository is no zoo.
+        RnnzooError: the Hub cannot be reached, a file is not what the manifest lists, or the disk is full. What was
+            fetched whole is kept for the next call.
+    """
+    version = published.version
+    with held(version.name):
+        folder = version.folder if version.is_here else version.unfinished
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            manifest = _manifest(published, folder)
+            missing = [file for file in manifest.listed_files if not _is_whole(folder / file.path, file)]
+            missing = [file for file in missing if not _linked(file, folder, version)]
+            _check_sizes(published, missing)
+            _check_space(folder, missing)
+            with DownloadProgress(f"fetching {version.name}", _scratch(version), missing) as progress:
+                for file in missing:
+                    _fetch(version, file, folder)
+                    progress.finished(file)
+            if CARD in published.sizes and not (folder / CARD).is_file():
+                _check_bound(published, CARD)
+                _keep(_download(version, CARD), folder / CARD)
+        finally:
+            shutil.rmtree(_scratch(version), ignore_errors=True)
+            with suppress(OSError):
+                # Nothing is left of what is no zoo.
+                version.unfinished.rmdir()
+                version.unfinished.parent.rmdir()
+        if not version.is_here:
+            for inner in {path.parent for path in folder.rglob("*")}:
+                sync_folder(inner)
+            folder.rename(version.folder)
+            sync_folder(version.folder.parent)
+    return sum(file.size for file in missing)
 
 
 def fetch_again(path: Path, listed: ShardFile) -> bool:
-    """Replace a damaged file in the Hub's cache by that of the same commit on the Hub.
+    """Replace a damaged file in the store by that of the same commit on the Hub.
 
     Args:
-        path: of the file; links in the cache lead to blobs, and it is the blob that is replaced.
+        path: of the file.
         listed: what the manifest says of it.
 
     Returns:
-        False if the path is not in the Hub's cache, so that nothing was done.
+        False if the path is not in the store, so that nothing was done.
 
     Raises:
         RnnzooError: it could not be fetched, or is not what the manifest lists even so.
     """
-    from huggingface_hub import errors, hf_hub_download
-
-    place = _place_in_cache(path)
-    if place is None:
+    folder = path.parents[listed.path.count("/")]
+    version = version_at(folder)
+    if version is None:
         return False
-    name, commit, file = place
-    # That a download cannot be forced without network is a ValueError.
-    failures: tuple[type[Exception], ...] = (*of_the_network(), errors.EntryNotFoundError, ValueError)
-    try:
-        hf_hub_download(name, file, repo_type="dataset", revision=commit, force_download=True)
-    except failures as error:
-        raise RnnzooError(
-            f"{path} is damaged and could not be fetched again ({reason(error)}): delete {path.resolve()} and load "
-            "the zoo again by its name when the Hub can be reached."
-        ) from error
-    if path.stat().st_size != listed.size or file_sha256(path) != listed.sha256:
-        raise RnnzooError(
-            f"{path} is not what its manifest lists, though it was fetched again: delete {path.resolve()} and the "
-            f"{MANIFEST} beside the data, and load the zoo again by its name; if that does not help, the copy on the "
-            "Hub is damaged, and its publisher should know."
-        )
+    with held(version.name):
+        try:
+            if not _is_whole(path, listed):
+                _fetch(version, listed, folder)
+        except RnnzooError as error:
+            raise RnnzooError(
+                f"{path} is damaged and could not be fetched again ({reason(error)}). When the Hub can be reached, "
+                f"`rnnzoo pull {version.name} --revision {version.commit}` mends it."
+            ) from error
+        finally:
+            shutil.rmtree(_scratch(version), ignore_errors=True)
     return True
 
 
-def _place_in_cache(path: Path) -> tuple[str, str, str] | None:
-    """Name, commit and path in its repository of a file of a dataset in the Hub's cache; None for any other file."""
-    from huggingface_hub import constants
+def _manifest(published: Published, folder: Path) -> Manifest:
+    """The manifest in a version's folder, fetched if it is missing or damaged there."""
+    with suppress(RnnzooError):
+        return read_manifest(folder)
+    version = published.version
+    if MANIFEST not in published.sizes:
+        raise no_zoo(version.name, MANIFEST)
+    _check_bound(published, MANIFEST)
+    path = _download(version, MANIFEST)
+    try:
+        manifest = read_manifest(path.parent)
+    except RnnzooError as error:
+        told = str(error).replace(str(path), f"its {MANIFEST}")
+        raise RnnzooError(f"{version.name} cannot be used as it is on the Hub at {version.commit}: {told}") from error
+    _keep(path, folder / MANIFEST)
+    return manifest
 
-    # The file itself may be a link into blobs.
-    real, cache = path.parent.resolve() / path.name, Path(constants.HF_HUB_CACHE).resolve()
-    if not real.is_relative_to(cache):
-        return None
-    form = r"datasets--(?P<namespace>[^/]+)--(?P<name>[^/]+)/snapshots/(?P<commit>[^/]+)/(?P<file>.+)"
-    found = re.fullmatch(form, real.relative_to(cache).as_posix())
-    return found and (f"{found['namespace']}/{found['name']}", found["commit"], found["file"])
+
+def _check_bound(published: Published, path: str) -> None:
+    """Refuse a file that no manifest vouches for if it is larger than any text of a zoo."""
+    if (published.sizes[path] or 0) > limits.JSON_BYTES:
+        raise RnnzooError(
+            f"{published.version.name} cannot be used as it is on the Hub: its {path} is larger than "
+            f"{limits.JSON_BYTES:,} bytes. Its publisher should know; another --revision may be sound."
+        )
+
+
+def _check_sizes(published: Published, files: list[ShardFile]) -> None:
+    """Refuse a repository that lacks files or has others, before any of them is fetched."""
+    name = published.version.name
+    for file in files:
+        if file.path not in published.sizes:
+            raise no_zoo(name, file.path)
+        if (size := published.sizes[file.path]) not in (None, file.size):
+            raise RnnzooError(
+                f"{name} cannot be used as it is on the Hub: {file.path} has {size:,} bytes there, and its {MANIFEST} "
+                f"lists it with {file.size:,}. Its publisher should know; another --revision may be sound."
+            )
+
+
+def _check_space(folder: Path, files: list[ShardFile]) -> None:
+    needed, free = sum(file.size for file in files), shutil.disk_usage(folder).free
+    if needed > free:
+        raise RnnzooError(
+            f"The disk is too full: {needed / 1e6:,.1f} MB are to be fetched into {folder.parent}, and "
+            f"{free / 1e6:,.1f} MB are free. Free some space (`rnnzoo remove` deletes zoos that were fetched), or name "
+            f"a folder on another disk by {VARIABLE}."
+        )
+
+
+def _linked(listed: ShardFile, folder: Path, version: Version) -> bool:
+    """Whether another version of the name has the same file, which then is the same on disk, too."""
+    for other in versions(version.name):
+        found = other.folder / listed.path
+        if other != version and _is_whole(found, listed):
+            target = folder / listed.path
+            target.parent.mkdir(exist_ok=True)
+            target.unlink(missing_ok=True)
+            with suppress(OSError):
+                os.link(found, target)
+                return True
+    return False
+
+
+def _fetch(version: Version, listed: ShardFile, folder: Path) -> None:
+    """Bring a listed file to its place in a version's folder."""
+    for _ in range(ATTEMPTS):
+        found = _download(version, listed.path)
+        if _is_whole(found, listed):
+            _keep(found, folder / listed.path)
+            return
+        found.unlink()
+    raise RnnzooError(
+        f"{listed.path} of {version.name} was fetched {ATTEMPTS} times, and is not what its {MANIFEST} lists: the copy "
+        "on the Hub is damaged, and its publisher should know, or something on the way alters it."
+    )
+
+
+def _download(version: Version, path: str) -> Path:
+    """A file of a version, fetched and not yet checked."""
+    from huggingface_hub import hf_hub_download
+
+    with clear_errors(version.name, version.commit), writing():
+        try:
+            hf_hub_download(
+                version.name, path, repo_type="dataset", revision=version.commit, local_dir=_scratch(version)
+            )
+        except RuntimeError as error:
+            # So hf_xet, which fetches large files, tells of anything that fails.
+            raise OSError(str(error)) from error
+    return _scratch(version) / path
+
+
+def _keep(found: Path, target: Path) -> None:
+    """Put a checked file in its place, whole whatever happens."""
+    target.parent.mkdir(exist_ok=True)
+    with open(found, "rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(found, target)
+    sync_folder(target.parent)
+
+
+def _is_whole(path: Path, listed: ShardFile) -> bool:
+    return path.is_file() and path.stat().st_size == listed.size and file_sha256(path) == listed.sha256
+
+
+def _scratch(version: Version) -> Path:
+    """Where files of a version arrive."""
+    return version.folder.with_name(f".{version.commit}.fetching")

@@ -9,9 +9,26 @@ from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.format.manifest import MANIFEST
 
 
+class HubUnreachable(RnnzooError):
+    """The Hub did not answer, or could not do what it was asked for.
+
+    Attributes:
+        reason: in a few words.
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 @contextmanager
 def clear_errors(name: str, revision: str | None) -> Iterator[None]:
-    """Turn the Hub's errors into one sentence each."""
+    """Turn the Hub's errors into one sentence each.
+
+    Raises:
+        UsageError: there is no such repository, revision or file, or it may not be read.
+        HubUnreachable: anything that may be otherwise later.
+    """
     from huggingface_hub import errors
 
     try:
@@ -24,7 +41,7 @@ def clear_errors(name: str, revision: str | None) -> Iterator[None]:
         raise UsageError(f"{name} on the Hub asks for consent: accept its terms there, and log in here.") from error
     except errors.RepositoryNotFoundError as error:
         raise UsageError(
-            f"There is no dataset {name!r} on the Hub (or it is private and you are not logged in), "
+            f"There is no dataset {name!r} on the Hub (or it is private and you are not logged in: `hf auth login`), "
             "and no folder of that name here."
         ) from error
     except errors.HFValidationError as error:
@@ -32,12 +49,11 @@ def clear_errors(name: str, revision: str | None) -> Iterator[None]:
     except errors.EntryNotFoundError as error:
         if isinstance(error, errors.LocalEntryNotFoundError):
             raise _unreachable(name, error) from error
-        raise UsageError(
-            f"{name} on the Hub is no whole zoo of rnnzoo: a file is missing there, {MANIFEST} or one that it lists. "
-            "Check the name and the revision."
-        ) from error
+        raise no_zoo(name, "a file that its manifest lists") from error
     except of_the_network() as error:
         raise _unreachable(name, error) from error
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise unexpected_answer(name, _first_line(error)) from error
 
 
 def of_the_network() -> tuple[type[Exception], ...]:
@@ -47,24 +63,41 @@ def of_the_network() -> tuple[type[Exception], ...]:
     return *errors.HfHubHTTPError.__bases__, OSError
 
 
-def _unreachable(name: str, error: Exception) -> RnnzooError:
-    from huggingface_hub import constants
-
-    remedy = "Unset it" if constants.HF_HUB_OFFLINE else "Connect to the network"
-    return RnnzooError(
-        f"{name} could not be fetched from the Hub and no whole copy is cached ({reason(error)}). {remedy}, or name "
-        "the folder of a zoo that is here."
+def no_zoo(name: str, missing: str) -> UsageError:
+    """The error of a repository that lacks a file."""
+    return UsageError(
+        f"{name} on the Hub is no whole zoo of rnnzoo: {missing} is missing there. Check the name and the revision; "
+        f"a zoo has a {MANIFEST} and what that lists."
     )
 
 
-def reason(error: Exception) -> str:
-    """Why the network failed, in a few words."""
+def unexpected_answer(name: str, why: str) -> RnnzooError:
+    """The error of an answer that no Hub gives."""
+    reason = f"what answered is no Hub: {why}"
+    return HubUnreachable(
+        f"{name} could not be fetched ({reason}). Try again later; if that does not help, look at HF_ENDPOINT and at "
+        "proxies.",
+        reason,
+    )
+
+
+def reason(error: RnnzooError) -> str:
+    """Why something failed, to be told within a sentence."""
+    return error.reason if isinstance(error, HubUnreachable) else str(error).rstrip(".")
+
+
+def _unreachable(name: str, error: Exception) -> RnnzooError:
     from huggingface_hub import constants
 
-    return "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else _first_line(error)
+    offline = constants.HF_HUB_OFFLINE
+    reason = "HF_HUB_OFFLINE is set" if offline else _first_line(error)
+    remedy = "Unset it" if offline else "Connect to the network, or try again later"
+    return HubUnreachable(
+        f"{name} could not be fetched from the Hub ({reason}). {remedy}; what was fetched whole before is kept.", reason
+    )
 
 
 def _first_line(error: BaseException) -> str:
     # huggingface_hub's own text may only say "due to the above error", which is its cause.
     error = error.__cause__ or error
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__

@@ -7,6 +7,7 @@ from typing import Any
 
 from rnnzoo.format.manifest import Manifest
 from rnnzoo.format.schema import Column, label_columns
+from rnnzoo.hub.published import TAG
 
 
 def configurations(columns: Sequence[Column]) -> dict[str, list[Column]]:
@@ -29,7 +30,7 @@ def front_matter(manifest: Manifest) -> dict[str, Any]:
     return {
         "license": "apache-2.0",
         "pretty_name": f"rnnzoo {manifest.zoo}",
-        "tags": ["model-zoo", "weight-space-learning", "recurrent-neural-network", manifest.network.cell],
+        "tags": [TAG, "model-zoo", "weight-space-learning", "recurrent-neural-network", manifest.network.cell],
         "configs": [
             {"config_name": name, "data_files": _data_files(manifest, name)}
             | ({"default": True} if name == "default" else {})

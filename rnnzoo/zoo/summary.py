@@ -6,6 +6,7 @@ import numpy as np
 from rich.table import Table
 
 from rnnzoo.format import cache
+from rnnzoo.hub.store import version_at
 from rnnzoo.zoo.zoo import Zoo
 
 
@@ -21,8 +22,12 @@ def provenance_text(zoo: Zoo) -> str:
         made += f" from the original release {facts['release']}"
     if "data" in facts:
         made += f", {zoo.kind.data_text(manifest.recipe)} from {facts['data']}"
+    if origin := facts.get("extended_from"):
+        made += f", extended from {origin['folder']} at revision {origin['revision']}"
+    version = version_at(zoo.folder)
+    published = f"{version.name} at revision {version.commit}\n" if version else ""
     return (
-        f"{manifest.zoo}  {manifest.recipe['models']} x {zoo.network.describe()}, {manifest.rows} rows, "
+        f"{published}{manifest.zoo}  {manifest.recipe['models']} x {zoo.network.describe()}, {manifest.rows} rows, "
         f"{manifest.size / 1e6:.1f} MB\n{splits}\nrecipe {manifest.recipe_hash[:16]}, {made}"
     )
 

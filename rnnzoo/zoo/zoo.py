@@ -12,6 +12,7 @@ from rnnzoo.format.manifest import Manifest, read_manifest
 from rnnzoo.format.recorded_inputs import RecordedInputs
 from rnnzoo.format.shards import ShardReader
 from rnnzoo.hub.names import resolve
+from rnnzoo.hub.store import version_at
 from rnnzoo.kinds import Kind
 from rnnzoo.networks.network import Network, Parameter
 from rnnzoo.rows.model import Model
@@ -44,6 +45,12 @@ class Zoo(ZooRows):
     def origin(self) -> str:
         """Where these rows come from, for people."""
         return str(self.folder)
+
+    @property
+    def revision(self) -> str | None:
+        """The commit on the Hub that the zoo was fetched at; None for any other folder."""
+        version = version_at(self.folder)
+        return version.commit if version else None
 
     @property
     def network(self) -> Network:
@@ -88,9 +95,9 @@ def load(path_or_name: str | Path, split: str | None = None, revision: str | Non
     """Open a zoo: a folder that `rnnzoo build` wrote, or a name on the Hugging Face Hub such as "rnnzoo/smnist".
 
     Args:
-        path_or_name: folder, or `namespace/name` of a dataset on the Hub, fetched once and cached.
+        path_or_name: folder, or `namespace/name` of a dataset on the Hub, fetched once (see `rnnzoo.pull`).
         split: only the rows of "train", "validation" or "ood_test".
-        revision: branch, tag or commit on the Hub.
+        revision: branch, tag or commit on the Hub; by default the main branch, as it is now if the Hub can be reached.
 
     Raises:
         UsageError: no such folder or name, or no such split.

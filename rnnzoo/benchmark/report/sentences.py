@@ -37,7 +37,9 @@ def describe_runs(results: Results) -> str:
     rails = sum(name in RAILS for name in encoders)
     counted = _count(len(encoders) - rails, "weight encoder") + (f" and {_count(rails, 'rail')}" if rails else "")
     models = [f"{count} {split}" for split, count in results.zoo.get("models", {}).items()]
-    folder = str(results.zoo.get("folder", "")).replace("\\", "/").rstrip("/").rpartition("/")[2]
+    folder, revision = str(results.zoo.get("folder", "")), results.zoo.get("revision")
+    named = folder if revision else folder.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    named += f" at revision {revision}" if revision else ""
     recipe = str(results.zoo.get("recipe_hash", ""))[:16]
     about_zoo = ", ".join(
         part for part in (f"{' + '.join(models)} networks" if models else "", f"recipe {recipe}") if part
@@ -47,7 +49,7 @@ def describe_runs(results: Results) -> str:
     seconds = sum(sum(run.record["seconds"].values()) for run in results.runs)
     seeds = ", ".join(map(str, results.seeds))
     return (
-        f"{counted}, {'seeds' if len(results.seeds) > 1 else 'seed'} {seeds}, on the {results.kind} zoo {folder} "
+        f"{counted}, {'seeds' if len(results.seeds) > 1 else 'seed'} {seeds}, on the {results.kind} zoo {named} "
         f"({about_zoo}), profile {profiles}. {_count(len(results.runs), 'run')} on {devices}; "
         f"{duration(seconds)} of computing in all, counted run by run."
     )
