@@ -1,143 +1,190 @@
-"""Zoos on the Hub, with stand-ins for what huggingface_hub does over the network."""
+"""Zoos by name, in this process: what the store mends, what is refused, what is recorded."""
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import huggingface_hub
 import pytest
-from huggingface_hub import constants, errors
+from click.testing import CliRunner
+from huggingface_hub import HfApi, constants, errors
+from loopback_hub import Hub
 
 import rnnzoo
+from rnnzoo.cli.main import cli
 from rnnzoo.errors import RnnzooError, UsageError
+from rnnzoo.format import cache
+from rnnzoo.format.manifest import canonical_sha256, read_manifest
+from rnnzoo.hub.store import find_version, remove_versions, version_at, versions
 
 NAME = "someone/zoo"
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture
-def hub(built_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The published files; fetching puts them into a cache laid out as the Hub's, snapshots linking to blobs."""
-    published, cache = Path(shutil.copytree(built_folder, tmp_path / "hub")), tmp_path / "cache"
-    repository = cache / "datasets--someone--zoo"
-    snapshot, blobs = repository / "snapshots" / COMMIT, repository / "blobs"
-    blobs.mkdir(parents=True)
-
-    def fetch(name: str, path: str, revision: str = COMMIT, force_download: bool = False, **options: str) -> None:
-        assert (name, revision) == (NAME, COMMIT)
-        if force_download and constants.HF_HUB_OFFLINE:
-            raise ValueError("Cannot pass 'force_download=True' when offline mode is enabled.")
-        if not (published / path).is_file():
-            raise bare(errors.EntryNotFoundError)
-        blob, link = blobs / path.replace("/", "-"), snapshot / path
-        if force_download or not blob.exists():
-            shutil.copyfile(published / path, blob)
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
-        link.symlink_to(Path(*[".."] * len(Path(path).parts), "..", "blobs", blob.name))
-
-    def fetch_all(name: str, **options: str) -> str:
-        for path in () if constants.HF_HUB_OFFLINE else published.rglob("*"):
-            if path.is_file():
-                fetch(name, str(path.relative_to(published)))
-        return str(snapshot)
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch_all)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+def published(hub: Hub, built_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    """A Hub with a zoo of two versions, of which only the card differs, and this process as its client."""
+    monkeypatch.setattr(constants, "ENDPOINT", hub.address)
+    template = "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.address + template)
+    monkeypatch.setenv("RNNZOO_HOME", str(tmp_path / "store"))
     monkeypatch.chdir(tmp_path)
-    return published
+    repository = hub.create(NAME, files_of(built_folder))
+    repository.tags["v1"] = repository.branches["main"]
+    repository.commit({"README.md": b"A better card."})
+    return hub
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def fetched(hub: Hub) -> list[str]:
+    """The files whose contents were asked for, in order."""
+    return [request.path.partition("/resolve/")[2].partition("/")[2] for request in hub.seen("GET", "/resolve/")] + [
+        request.path.split("/", 3)[3] for request in hub.seen("GET", "^/large/")
+    ]
+
+
+def test_a_zoo_is_loaded_by_name(published: Hub, built_folder: Path) -> None:
+    zoo = rnnzoo.load(NAME)
+    assert zoo.revision == published.repositories[NAME].branches["main"]
+    assert zoo["weights"].tobytes() == rnnzoo.load(built_folder)["weights"].tobytes()
+    assert files_of(zoo.folder) == published.repositories[NAME].files()
+    assert rnnzoo.load(zoo.folder).revision == zoo.revision
+    assert rnnzoo.load(built_folder).revision is None
+
+
+def test_what_versions_share_is_fetched_and_kept_once(published: Hub) -> None:
+    old = rnnzoo.load(NAME, revision="v1")
+    before = len(published.seen("GET", "^/large/"))
+    new = rnnzoo.load(NAME)
+    assert len(published.seen("GET", "^/large/")) == before > 0
+    shards = [file.path for file in new.manifest.files]
+    assert all((old.folder / path).samefile(new.folder / path) for path in shards)
+    size = sum((new.folder / path).stat().st_size for path in shards)
+    assert remove_versions(NAME, "v1")[1] < size
+    assert len(new["weights"]) == 18
+    assert remove_versions(NAME)[1] > size
+
+
+def altered_shard(folder: Path) -> Path:
+    """The zoo's first shard, one of whose bits was flipped."""
+    shard = min(folder.glob("data/*"))
+    content = bytearray(shard.read_bytes())
+    content[-9] ^= 1
+    shard.write_bytes(content)
+    return shard
+
+
+def cut(shard: Path) -> None:
+    shard.write_bytes(shard.read_bytes()[:-9])
+
+
+@pytest.mark.parametrize("damage", [lambda shard: altered_shard(shard.parent.parent), cut, Path.unlink])
+def test_a_damaged_shard_is_fetched_again_when_it_is_read(
+    published: Hub, built_folder: Path, damage: Callable[[Path], Any]
+) -> None:
+    zoo = rnnzoo.load(NAME)
+    damage(min(zoo.folder.glob("data/*")))
+    # The main branch has moved on; the commit that was loaded is what is fetched.
+    published.repositories[NAME].commit({path: None for path in files_of(built_folder)})
+    assert zoo["weights"].tobytes() == rnnzoo.load(built_folder)["weights"].tobytes()
+    assert files_of(zoo.folder) == published.repositories[NAME].files(zoo.revision)
+    assert not list(zoo.folder.parent.glob(".*"))
+
+
+def test_a_damaged_shard_that_cannot_be_fetched_says_what_mends_it(
+    published: Hub, built_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zoo = rnnzoo.load(NAME)
+    shard = altered_shard(zoo.folder)
+    with monkeypatch.context() as offline:
+        offline.setattr(constants, "HF_HUB_OFFLINE", True)
+        with pytest.raises(RnnzooError, match=rf"{shard} is damaged.*HF_HUB_OFFLINE is set") as caught:
+            zoo["weights"]
+    command = str(caught.value).partition("`rnnzoo ")[2].partition("`")[0].split()
+    assert "\n" not in str(caught.value)
+    assert CliRunner().invoke(cli, command).exit_code == 0
+    assert zoo["weights"].tobytes() == rnnzoo.load(built_folder)["weights"].tobytes()
+
+
+def test_pull_mends_a_manifest_as_well(published: Hub) -> None:
+    folder = rnnzoo.pull(NAME)
+    (folder / "manifest.json").write_text("{}")
+    with pytest.raises(RnnzooError, match="restore it by pulling"):
+        rnnzoo.load(NAME)
+    assert rnnzoo.pull(NAME) == folder
+    assert files_of(folder) == published.repositories[NAME].files()
+
+
+def test_a_folder_laid_out_like_the_store_elsewhere_asks_nothing_of_the_hub(published: Hub, tmp_path: Path) -> None:
+    """A stranger's folder must not choose what is fetched."""
+    folder = rnnzoo.pull(NAME)
+    copied = Path(shutil.copytree(folder, tmp_path / "strange" / NAME / folder.name))
+    altered_shard(copied)
+    asked = len(published.requests)
+    zoo = rnnzoo.load(copied)
+    assert zoo.revision is None
+    with pytest.raises(RnnzooError, match="is damaged or altered"):
+        zoo["weights"]
+    assert len(published.requests) == asked
+
+
+def hostile(change: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, bytes]], None]:
+    """Change a manifest, under a checksum that fits."""
+
+    def apply(files: dict[str, bytes]) -> None:
+        data = json.loads(files["manifest.json"])
+        del data["manifest_sha256"]
+        change(data)
+        files["manifest.json"] = json.dumps({**data, "manifest_sha256": canonical_sha256(data)}).encode()
+
+    return apply
+
+
+def first_file(**fields: Any) -> Callable[[dict[str, bytes]], None]:
+    return hostile(lambda data: data["files"][0].update(fields))
+
+
+def without_shard(files: dict[str, bytes]) -> None:
+    del files[min(path for path in files if path.startswith("data/"))]
+
+
+@pytest.mark.parametrize(
+    ("alter", "said"),
+    [
+        (lambda files: files.clear(), "no whole zoo of rnnzoo: manifest.json is missing"),
+        (without_shard, r"no whole zoo of rnnzoo: data/\S+ is missing"),
+        (lambda files: files.update({"manifest.json": b"<html>"}), "cannot be used as it is on the Hub"),
+        (first_file(path="../../outside.h5"), "cannot be used as it is on the Hub.*path"),
+        (first_file(path="/etc/passwd"), "cannot be used as it is on the Hub.*path"),
+        (first_file(size=10**18), "cannot be used as it is on the Hub.*size"),
+        (first_file(size=10**9), "1,000,000,000"),
+        (hostile(lambda data: data.update(schema_version=3)), "field schema_version is 3"),
+    ],
+)
+def test_what_is_no_sound_zoo_is_refused_before_its_data_is_fetched(
+    published: Hub, built_folder: Path, alter: Callable[[dict[str, bytes]], None], said: str, tmp_path: Path
+) -> None:
+    files = files_of(built_folder)
+    alter(files)
+    published.create("someone/strange", files)
+    with pytest.raises(RnnzooError, match=said) as caught:
+        rnnzoo.load("someone/strange")
+    assert "\n" not in str(caught.value)
+    assert "--out" not in str(caught.value)
+    assert str(tmp_path) not in str(caught.value)
+    assert not published.seen("GET", "^/large/")
+    assert not versions()
+    assert not (tmp_path / "store" / "someone" / "strange").exists()
 
 
 def bare(kind: type[Exception]) -> Exception:
     """An error of the Hub without the HTTP response that its constructor asks for."""
     return kind.__new__(kind)
-
-
-def test_a_zoo_is_loaded_from_the_cache(hub: Path, built_folder: Path) -> None:
-    assert rnnzoo.load(NAME)["weights"].tobytes() == rnnzoo.load(built_folder)["weights"].tobytes()
-
-
-def altered_shard(folder: Path) -> Path:
-    """The zoo's shard, one of whose bits was flipped."""
-    shard = next(folder.glob("data/*"))
-    content = bytearray(shard.read_bytes())
-    content[-9] ^= 1
-    shard.resolve().write_bytes(content)
-    return shard
-
-
-def test_an_altered_shard_in_the_cache_is_fetched_again_when_it_is_read(hub: Path, built_folder: Path) -> None:
-    zoo = rnnzoo.load(NAME)
-    shard = altered_shard(zoo.folder)
-    assert zoo["weights"].tobytes() == rnnzoo.load(built_folder)["weights"].tobytes()
-    assert shard.is_symlink()
-
-
-@pytest.mark.parametrize("damage", ["altered", "cut"])
-def test_a_damaged_shard_that_cannot_be_fetched_again_says_what_to_delete(
-    hub: Path, built_folder: Path, monkeypatch: pytest.MonkeyPatch, damage: str
-) -> None:
-    shard = altered_shard(rnnzoo.load(NAME).folder)
-    if damage == "cut":
-        shard.resolve().write_bytes(shard.read_bytes()[:-9])
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(RnnzooError, match=rf"HF_HUB_OFFLINE is set.*: delete {shard.resolve()} and load") as caught:
-        rnnzoo.load(NAME)["weights"]
-    assert "\n" not in str(caught.value)
-    shard.resolve().unlink()
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    assert rnnzoo.load(NAME)["weights"].tobytes() == rnnzoo.load(built_folder)["weights"].tobytes()
-
-
-def test_a_shard_that_is_altered_on_the_hub_too_says_so(hub: Path) -> None:
-    zoo = rnnzoo.load(NAME)
-    altered_shard(hub)
-    shard = altered_shard(zoo.folder)
-    with pytest.raises(RnnzooError, match=rf"though it was fetched again: delete {shard.resolve()}"):
-        zoo["weights"]
-
-
-def test_a_folder_laid_out_like_the_cache_elsewhere_asks_nothing_of_the_hub(hub: Path, tmp_path: Path) -> None:
-    """A stranger's folder must not choose what is fetched."""
-    inside = rnnzoo.load(NAME).folder
-    repository = Path(shutil.copytree(inside.parent.parent, tmp_path / "datasets--someone--zoo", symlinks=True))
-    zoo = rnnzoo.load(repository / "snapshots" / COMMIT)
-    altered_shard(zoo.folder)
-    with pytest.raises(RnnzooError, match="is damaged or altered"):
-        zoo["weights"]
-
-
-@pytest.mark.parametrize("damage", ["cut", "missing", "link without blob"])
-def test_a_damaged_shard_in_the_cache_is_fetched_again(
-    hub: Path, built_folder: Path, tmp_path: Path, damage: str
-) -> None:
-    shard = next(rnnzoo.load(NAME).folder.glob("data/*"))
-    whole = shard.read_bytes()
-    if damage == "cut":
-        shard.resolve().write_bytes(whole[:-9])
-    elif damage == "missing":
-        shard.unlink()
-    else:
-        shard.resolve().unlink()
-    assert len(rnnzoo.load(NAME)["weights"]) == 18
-    assert shard.read_bytes() == whole
-    assert shard.is_symlink()
-
-
-def test_a_shard_that_is_damaged_on_the_hub_says_so(hub: Path) -> None:
-    shard = next(hub.glob("data/*"))
-    shard.write_bytes(shard.read_bytes()[:-9])
-    with pytest.raises(RnnzooError, match=r"data/.*copy on the Hub is damaged"):
-        rnnzoo.load(NAME)
-
-
-def test_a_repository_without_manifest_is_no_zoo(hub: Path) -> None:
-    (hub / "manifest.json").unlink()
-    with pytest.raises(UsageError, match="is no whole zoo") as caught:
-        rnnzoo.load(NAME)
-    assert "--out" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -151,16 +198,17 @@ def test_a_repository_without_manifest_is_no_zoo(hub: Path) -> None:
         (errors.HfHubHTTPError, 1, "Connect to the network"),
         *((base, 1, "Connect to the network") for base in errors.HfHubHTTPError.__bases__),
         (ConnectionError, 1, "Connect to the network"),
+        (json.JSONDecodeError, 1, "look at HF_ENDPOINT"),
     ],
 )
 def test_each_failure_is_one_sentence_with_its_remedy(
     kind: type[Exception], code: int, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def fail(*arguments: str, **options: str) -> None:
+    def fail(*arguments: object, **options: object) -> None:
         raise bare(kind)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    monkeypatch.setattr(HfApi, "dataset_info", fail)
     with pytest.raises(RnnzooError, match=said) as caught:
         rnnzoo.load(NAME, revision="v9")
     assert caught.value.exit_code == code
@@ -168,13 +216,33 @@ def test_each_failure_is_one_sentence_with_its_remedy(
     assert "--out" not in str(caught.value)
 
 
-def test_offline_by_choice_names_the_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """huggingface_hub itself refuses here, before any network."""
-    monkeypatch.chdir(tmp_path)
+def test_without_the_hub_what_is_here_is_taken_and_named(
+    published: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = rnnzoo.load(NAME, revision="v1")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
-    with pytest.raises(RnnzooError, match="HF_HUB_OFFLINE is set"):
-        rnnzoo.load(NAME)
+    assert rnnzoo.load(NAME, revision=old.revision).folder == old.folder
+    assert capsys.readouterr().err == ""
+    # The main branch was never fetched: the last that was is better than none.
+    for revision in ("v1", None):
+        assert rnnzoo.load(NAME, revision=revision).folder == old.folder
+        told = capsys.readouterr().err
+        assert f"v1, commit {old.revision}: HF_HUB_OFFLINE is set." in told
+    with pytest.raises(RnnzooError, match=rf"HF_HUB_OFFLINE is set.*Here is {old.revision[:12]} \(v1\)"):
+        rnnzoo.load(NAME, revision="v2")
+
+
+def test_a_commit_that_is_here_asks_nothing(published: Hub) -> None:
+    commit = rnnzoo.load(NAME).revision
+    asked = len(published.requests)
+    assert rnnzoo.load(NAME, revision=commit).revision == commit
+    assert len(published.requests) == asked
+
+
+def test_a_folder_here_has_no_revisions(built_folder: Path) -> None:
+    for name in (str(built_folder), "sample/smnist"):
+        with pytest.raises(UsageError, match="leave out --revision v1"):
+            rnnzoo.load(name, revision="v1")
 
 
 def test_a_folder_that_is_no_zoo_is_not_built_into(tmp_path: Path) -> None:
@@ -182,3 +250,37 @@ def test_a_folder_that_is_no_zoo_is_not_built_into(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"no manifest\.json") as caught:
             rnnzoo.load(folder)
         assert "--out" not in str(caught.value)
+
+
+def test_remove_frees_what_was_fetched_and_decoded(published: Hub, tmp_path: Path) -> None:
+    zoo = rnnzoo.load(NAME)
+    zoo["log_probs"]
+    checksums = [file.sha256 for file in read_manifest(zoo.folder).files]
+    decoded, stored = cache.size_of_columns(checksums), sum(map(len, files_of(zoo.folder).values()))
+    assert decoded > 0
+    told = CliRunner().invoke(cli, ["remove", NAME, "--revision", zoo.revision[:8]])
+    assert f"{(decoded + stored) / 1e6:,.1f} MB are free again" in told.output
+    assert cache.size_of_columns(checksums) == 0
+    assert not list((tmp_path / "store").rglob("*.h5"))
+
+
+@pytest.mark.parametrize("name", ["nobody/zoo", "../zoos", "zoos/mine/..", "/tmp"])
+def test_remove_touches_nothing_outside_the_store(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RNNZOO_HOME", str(tmp_path / "store"))
+    kept = tmp_path / "zoos" / ".mine.partial"
+    kept.mkdir(parents=True)
+    (tmp_path / "store").mkdir()
+    with pytest.raises(UsageError):
+        remove_versions(name)
+    assert kept.exists()
+
+
+def test_a_revision_is_found_by_name_or_by_the_beginning_of_a_commit(published: Hub) -> None:
+    new, old = rnnzoo.load(NAME), rnnzoo.load(NAME, revision="v1")
+    assert [version.described for version in versions()] == [f"{old.revision[:12]} (v1)", f"{new.revision[:12]} (main)"]
+    for revision in ("v1", old.revision, old.revision[:7]):
+        found = find_version(NAME, revision)
+        assert found is not None
+        assert found == version_at(old.folder)
+    assert find_version(NAME, old.revision[:6]) is None
+    assert find_version(NAME, "v2") is None

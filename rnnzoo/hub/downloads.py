@@ -37,7 +37,6 @@ def complete(published: Published) -> int:
             manifest = _manifest(published, folder)
             missing = [file for file in manifest.listed_files if not _is_whole(folder / file.path, file)]
             missing = [file for file in missing if not _linked(file, folder, version)]
-            _check_sizes(published, missing)
             _check_space(folder, missing)
             with DownloadProgress(f"fetching {version.name}", _scratch(version), missing) as progress:
                 for file in missing:
@@ -105,6 +104,7 @@ def _manifest(published: Published, folder: Path) -> Manifest:
     except RnnzooError as error:
         told = str(error).replace(str(path), f"its {MANIFEST}")
         raise RnnzooError(f"{version.name} cannot be used as it is on the Hub at {version.commit}: {told}") from error
+    _check_sizes(published, manifest)
     _keep(path, folder / MANIFEST)
     return manifest
 
@@ -118,10 +118,10 @@ def _check_bound(published: Published, path: str) -> None:
         )
 
 
-def _check_sizes(published: Published, files: list[ShardFile]) -> None:
+def _check_sizes(published: Published, manifest: Manifest) -> None:
     """Refuse a repository that lacks files or has others, before any of them is fetched."""
     name = published.version.name
-    for file in files:
+    for file in manifest.listed_files:
         if file.path not in published.sizes:
             raise no_zoo(name, file.path)
         if (size := published.sizes[file.path]) not in (None, file.size):
