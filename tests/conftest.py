@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -55,6 +56,7 @@ def _encoders_compile_nothing(pytestconfig: pytest.Config) -> Iterator[None]:
 # Tests leave nothing in the user's own cache, and find nothing there; processes they start do the same.
 _CACHE = tempfile.TemporaryDirectory(prefix="rnnzoo-cache-")
 os.environ["RNNZOO_CACHE"] = _CACHE.name
+os.environ["RNNZOO_HOME"] = f"{_CACHE.name}/store"
 
 
 @pytest.fixture(scope="session")
@@ -157,3 +159,15 @@ def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     yield forget_kind
     monkeypatch.undo()
     registry.find_kind.cache_clear()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of a few megabytes that a test may fill."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(["mount", *options], capture_output=True).returncode:
+        pytest.skip("no right to mount a small disk")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)

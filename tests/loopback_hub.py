@@ -138,7 +138,7 @@ class Hub:
             "HF_ENDPOINT": self.address,
             "HF_HUB_DISABLE_XET": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
-            "RNNZOO_HOME": str(home / "rnnzoo"),
+            "RNNZOO_HOME": str(home / "store"),
             "RNNZOO_CACHE": str(home / "decoded"),
             **({"HF_TOKEN": token} if token else {}),
             **more,

@@ -90,7 +90,7 @@ def test_a_damaged_shard_is_fetched_again_when_it_is_read(
     zoo = rnnzoo.load(NAME)
     damage(min(zoo.folder.glob("data/*")))
     # The main branch has moved on; the commit that was loaded is what is fetched.
-    published.repositories[NAME].commit({path: None for path in files_of(built_folder)})
+    published.repositories[NAME].commit(dict.fromkeys(files_of(built_folder)))
     assert zoo["weights"].tobytes() == rnnzoo.load(built_folder)["weights"].tobytes()
     assert files_of(zoo.folder) == published.repositories[NAME].files(zoo.revision)
     assert not list(zoo.folder.parent.glob(".*"))
@@ -230,6 +230,27 @@ def test_without_the_hub_what_is_here_is_taken_and_named(
         assert f"v1, commit {old.revision}: HF_HUB_OFFLINE is set." in told
     with pytest.raises(RnnzooError, match=rf"HF_HUB_OFFLINE is set.*Here is {old.revision[:12]} \(v1\)"):
         rnnzoo.load(NAME, revision="v2")
+
+
+def test_commands_take_a_revision_and_say_it(published: Hub, tmp_path: Path) -> None:
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(cli, arguments, env={"COLUMNS": "200"})
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    old, new = published.repositories[NAME].tags["v1"], published.repositories[NAME].branches["main"]
+    assert f"{NAME} at revision {old}\n" in run("show", NAME, "--revision", "v1")
+    assert f"{old} is sound" in run("verify", NAME, "--revision", old)
+    assert f"{NAME} at revision {new}\n" in run("show", NAME)
+    run("export", NAME, "--revision", "v1", "--original", str(tmp_path / "original"))
+    told = run("list")
+    assert all(name in told for name in (f"{old[:12]} (v1)", f"{new[:12]} (main)"))
+    published.create("someone/other", {"README.md": b"No zoo."})
+    published.repositories[NAME].commit({"README.md": b"---\ntags: [rnnzoo]\n---\nAnother card."})
+    told = run("list", "--remote", "--namespace", "someone")
+    assert NAME in told
+    assert "someone/other" not in told
+    assert "Nothing of nobody" in run("list", "--remote", "--namespace", "nobody")
 
 
 def test_a_commit_that_is_here_asks_nothing(published: Hub) -> None:

@@ -97,6 +97,9 @@ class LabelFile:
     sha256: Sha256
 
 
+ListedFile = ShardFile | LabelFile
+
+
 @dataclass(frozen=True)
 class Manifest:
     """The contents of a zoo's manifest.json.
@@ -154,7 +157,7 @@ class Manifest:
         return sum(file.size for file in self.files)
 
     @property
-    def listed_files(self) -> tuple[ShardFile | LabelFile, ...]:
+    def listed_files(self) -> tuple[ListedFile, ...]:
         """Every file that the manifest vouches for with size and SHA-256."""
         return *self.files, *self.label_files
 

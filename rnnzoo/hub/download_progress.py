@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rnnzoo.format.manifest import ShardFile
+from rnnzoo.format.manifest import ListedFile
 from rnnzoo.terminal.progress_display import ProgressDisplay
 
 LOOK_SECONDS = 0.2
@@ -24,7 +24,7 @@ class DownloadProgress:
         files: those that will.
     """
 
-    def __init__(self, description: str, arriving: Path, files: Sequence[ShardFile]) -> None:
+    def __init__(self, description: str, arriving: Path, files: Sequence[ListedFile]) -> None:
         self.arriving = arriving
         self.total = sum(file.size for file in files)
         self.whole = 0
@@ -55,7 +55,7 @@ class DownloadProgress:
         if self._bars_were_shown:
             enable_progress_bars()
 
-    def finished(self, file: ShardFile) -> None:
+    def finished(self, file: ListedFile) -> None:
         """A file is whole and in its place."""
         self.whole += file.size
 

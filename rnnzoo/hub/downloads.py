@@ -10,7 +10,7 @@ from pathlib import Path
 from rnnzoo.errors import RnnzooError
 from rnnzoo.files import limits
 from rnnzoo.files.atomic import sync_folder
-from rnnzoo.format.manifest import MANIFEST, Manifest, ShardFile, file_sha256, read_manifest
+from rnnzoo.format.manifest import MANIFEST, ListedFile, Manifest, file_sha256, read_manifest
 from rnnzoo.hub.download_progress import DownloadProgress
 from rnnzoo.hub.failures import clear_errors, no_zoo, reason
 from rnnzoo.hub.published import Published
@@ -59,7 +59,7 @@ def complete(published: Published) -> int:
     return sum(file.size for file in missing)
 
 
-def fetch_again(path: Path, listed: ShardFile) -> bool:
+def fetch_again(path: Path, listed: ListedFile) -> bool:
     """Replace a damaged file in the store by that of the same commit on the Hub.
 
     Args:
@@ -131,7 +131,7 @@ def _check_sizes(published: Published, manifest: Manifest) -> None:
             )
 
 
-def _check_space(folder: Path, files: list[ShardFile]) -> None:
+def _check_space(folder: Path, files: list[ListedFile]) -> None:
     needed, free = sum(file.size for file in files), shutil.disk_usage(folder).free
     if needed > free:
         raise RnnzooError(
@@ -141,7 +141,7 @@ def _check_space(folder: Path, files: list[ShardFile]) -> None:
         )
 
 
-def _linked(listed: ShardFile, folder: Path, version: Version) -> bool:
+def _linked(listed: ListedFile, folder: Path, version: Version) -> bool:
     """Whether another version of the name has the same file, which then is the same on disk, too."""
     for other in versions(version.name):
         found = other.folder / listed.path
@@ -155,7 +155,7 @@ def _linked(listed: ShardFile, folder: Path, version: Version) -> bool:
     return False
 
 
-def _fetch(version: Version, listed: ShardFile, folder: Path) -> None:
+def _fetch(version: Version, listed: ListedFile, folder: Path) -> None:
     """Bring a listed file to its place in a version's folder."""
     for _ in range(ATTEMPTS):
         found = _download(version, listed.path)
@@ -193,7 +193,7 @@ def _keep(found: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
-def _is_whole(path: Path, listed: ShardFile) -> bool:
+def _is_whole(path: Path, listed: ListedFile) -> bool:
     return path.is_file() and path.stat().st_size == listed.size and file_sha256(path) == listed.sha256
 
 
