@@ -66,7 +66,7 @@ def test_the_libraries_publish_and_read_through_it(hub: Hub, built_folder: Path,
     files = {str(path.relative_to(built_folder)): path.read_bytes() for path in built_folder.rglob("*.*")}
     assert hub.repositories["rnnzoo/zoo"].files("v1") == files
     assert hub.repositories["rnnzoo/zoo"].files("next").keys() == {*files, "notes.txt"} - {"README.md"}
-    size = sum(len(content) for path, content in files.items() if path.endswith(".h5"))
+    size = sum(len(content) for path, content in files.items() if path.endswith((".h5", ".parquet")))
     assert sum(request.received for request in hub.seen("PUT")) == size
     read = hub.python(READ, published.stdout.strip(), home=tmp_path / "reader")
     assert read.returncode == 0, read.stderr
