@@ -13,9 +13,12 @@ from statistics import median
 
 from page_block import PageBlock
 
-from rnnzoo.benchmark.report.sentences import compare_interactive_probing, describe_differences, describe_runs
+from rnnzoo.benchmark.estimates import Estimates
+from rnnzoo.benchmark.intervals import Estimate
+from rnnzoo.benchmark.report.comparison import compare_encoders
+from rnnzoo.benchmark.report.sentences import describe_differences, describe_runs
 from rnnzoo.benchmark.report.tables import emulation_lines, interval_text, row_label
-from rnnzoo.benchmark.results import Estimate, Results, over_seeds, published_losses, read_results
+from rnnzoo.benchmark.results import Results, mean_of, published_losses, read_results
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / "benchmarks" / "results"
@@ -47,7 +50,7 @@ def keep(folder: Path) -> Path:
 def render(results: Results) -> str:
     """One results folder as Markdown: what was run, the emulation table, the downstream table."""
     shown = [f"**{describe_runs(results)}**", "", describe_differences(results), "", *_emulation(results), ""]
-    return "\n".join([*shown, compare_interactive_probing(results), "", *_downstream(results)])
+    return "\n".join([*shown, compare_encoders(results, Estimates(results)), "", *_downstream(results)])
 
 
 def _emulation(results: Results) -> list[str]:
@@ -56,17 +59,19 @@ def _emulation(results: Results) -> list[str]:
         "reverse KL (nats), validation | emulated accuracy gap | ms per step |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
-    labels = dict(zip(_encoders(results), map(row_label, emulation_lines(results).lines), strict=True))
+    labels = dict(
+        zip(_encoders(results), map(row_label, emulation_lines(results, Estimates(results)).lines), strict=True)
+    )
     for encoder in _encoders(results):
         runs = results.emulation(encoder)
         paper = published_losses(results.kind).get(encoder)
         step = 1000 * median(run.record["seconds"]["training"] / run.record["config"]["steps"] for run in runs)
         cells = [
-            _cell(over_seeds(runs, "validation", "total_variation"), 4),
+            _cell(mean_of(runs, "validation", "total_variation"), 4),
             _cell(paper, 3),
-            _cell(over_seeds(runs, "ood_test", "total_variation"), 4),
-            _cell(over_seeds(runs, "validation", "reverse_kl"), 3),
-            _cell(over_seeds(runs, "validation", "emulated_accuracy_gap"), 3),
+            _cell(mean_of(runs, "ood_test", "total_variation"), 4),
+            _cell(mean_of(runs, "validation", "reverse_kl"), 3),
+            _cell(mean_of(runs, "validation", "emulated_accuracy_gap"), 3),
             f"{step:.0f}",
         ]
         lines.append(f"| {labels[encoder]} | {' | '.join(cells)} |")
@@ -88,11 +93,18 @@ def _downstream(results: Results) -> list[str]:
         if any(runs[name, mode].values())
     ]
     lines = [f"| encoder | {' | '.join(head for head, *_ in columns)} |", "|---|" + "---:|" * len(columns)]
-    labels = dict(zip(_encoders(results), map(row_label, emulation_lines(results).lines), strict=True))
+    labels = dict(
+        zip(_encoders(results), map(row_label, emulation_lines(results, Estimates(results)).lines), strict=True)
+    )
     for encoder in _encoders(results):
-        cells = [_cell(over_seeds(by[encoder], split, metric), 3, interval=False) for _, by, split, metric in columns]
+        cells = [_cell(mean_of(by[encoder], split, metric), 3, interval=False) for _, by, split, metric in columns]
         lines.append(f"| {labels[encoder]} | {' | '.join(cells)} |")
     return lines
+
+
+def _labels(results: Results) -> dict[str, str]:
+    lines = emulation_lines(results, Estimates(results)).lines
+    return dict(zip(_encoders(results), map(row_label, lines), strict=True))
 
 
 def _encoders(results: Results) -> list[str]:

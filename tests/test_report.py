@@ -22,12 +22,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 from synthetic_results import LOSSES, write_results
 
+from rnnzoo.benchmark.estimates import Estimates
 from rnnzoo.benchmark.report import collect_report, emulation_table, write_report
 from rnnzoo.benchmark.report.charts import pictures
 from rnnzoo.benchmark.report.contents import principal_components, read_points
 from rnnzoo.benchmark.report.html import render_page
 from rnnzoo.benchmark.report.style import STYLES, label
-from rnnzoo.benchmark.results import Estimate, Results, estimate, over_seeds, read_results
+from rnnzoo.benchmark.results import Results, read_results
 from rnnzoo.cli.main import cli
 from rnnzoo.errors import RnnzooError
 from rnnzoo.kinds.languages import describe_task
@@ -40,7 +41,6 @@ needs_browser = pytest.mark.skipif(
     not (DRIVER.exists() and BROWSER.exists()),
     reason="opening the page needs Chromium: apt-get install chromium chromium-driver",
 )
-finite = st.floats(-1e3, 1e3)
 
 
 @pytest.fixture(scope="module")
@@ -63,36 +63,6 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small(tmp_path: Path) -> Path:
     """Results of three encoders that a test may damage."""
     return write_results(tmp_path / "results", encoders=("flat", "dwsnet", "interactive"), seeds=2, models=3)
-
-
-@given(st.lists(finite, min_size=2, max_size=8))
-def test_an_interval_holds_the_mean_and_ignores_the_order_of_seeds(values: list[float]) -> None:
-    found = estimate(values)
-    assert found.low is not None
-    assert found.high is not None
-    slack = 1e-9 * (1 + max(map(abs, values)))
-    assert min(values) - slack <= found.low <= found.mean + slack
-    assert found.mean - slack <= found.high <= max(values) + slack
-    assert found == estimate(reversed(values))
-
-
-@pytest.mark.parametrize("values", [(0.3, 0.1, 0.2), (4.0, 1.0, 2.0, 8.0), (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)])
-def test_the_bootstrap_agrees_with_all_possible_resamples(values: tuple[float, ...]) -> None:
-    means = [float(np.mean(drawn)) for drawn in itertools.product(values, repeat=len(values))]
-    low, high = np.quantile(means, (0.025, 0.975), method="inverted_cdf")
-    found = estimate(values)
-    assert found.low == pytest.approx(low, abs=0.05 * np.std(values))
-    assert found.high == pytest.approx(high, abs=0.05 * np.std(values))
-    assert found.mean == pytest.approx(np.mean(values))
-
-
-def test_one_seed_has_no_interval_and_nothing_finite_is_made_up() -> None:
-    assert estimate([0.5]) == Estimate(0.5, None, None, 1)
-    found = estimate([0.5, float("nan")])
-    assert np.isnan(found.mean)
-    assert found.low is None
-    with pytest.raises(ValueError, match="at least one"):
-        estimate([])
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -155,12 +125,19 @@ def test_a_damaged_file_of_a_run_is_named(small: Path, name: str) -> None:
 
 
 def _set_losses(folder: Path, losses: dict[str, list[float]]) -> Results:
-    """Change the validation total variation of encoders, seed by seed."""
+    """Change the validation total variation of encoders, seed by seed, of the same amount in every row."""
     path = folder / "runs.jsonl"
     records = [json.loads(line) for line in path.read_text().splitlines()]
     for record in records:
         if record["kind"] == "emulation" and record["encoder"] in losses:
-            record["metrics"]["validation"]["total_variation"] = losses[record["encoder"]][record["seed"]]
+            wanted = losses[record["encoder"]][record["seed"]]
+            record["metrics"]["validation"]["total_variation"] = wanted
+            rows = folder / "runs" / record["run"] / "rows.npz"
+            with np.load(rows) as file:
+                arrays = dict(file)
+            chosen = arrays["split"] == "validation"
+            arrays["total_variation"][chosen] += wanted - arrays["total_variation"][chosen].mean()
+            np.savez(rows, **arrays)
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
     return read_results(folder)
 
@@ -188,28 +165,43 @@ def test_encoders_that_show_the_same_number_are_equally_good(small: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("interactive", "flat", "told"),
+    ("interactive", "told"),
     [
-        ([0.02, 0.03], [0.04, 0.05], "is below .* do not overlap"),
-        ([0.02, 0.05], [0.04, 0.06], "is below .* overlap"),
-        ([0.07, 0.08], [0.04, 0.06], "is above .* do not overlap"),
+        ([0.020, 0.021, 0.019], "interactive probing .* is below .* p < 0.001"),
+        ([0.071, 0.070, 0.069], "interactive probing .* is above .* p < 0.001"),
+        ([0.005, 0.090, 0.035], "interactive probing .* cannot be told apart"),
     ],
 )
-def test_the_sentence_on_interactive_probing_follows_the_intervals(
-    small: Path, interactive: list[float], flat: list[float], told: str
+def test_the_sentence_on_probing_claims_what_a_paired_interval_supports(
+    tmp_path: Path, interactive: list[float], told: str
 ) -> None:
-    results = _set_losses(small, {"interactive": interactive, "flat": flat, "dwsnet": [0.9, 0.9]})
+    folder = write_results(tmp_path / "results", encoders=("flat", "dwsnet", "interactive"), seeds=3, models=30)
+    results = _set_losses(folder, {"interactive": interactive, "flat": [0.04] * 3, "dwsnet": [0.09] * 3})
     sentence = collect_report(results).comparison
     assert re.search(told, sentence)
-    assert ("do not overlap" in sentence) == ("do not overlap" in told)
-    assert "flattened weights" in sentence
+    assert ("cannot be told apart" in sentence) == ("cannot" in told)
+    for part in ("flattened weights (0.0400", "30 networks and 3 seeds", "Holm's correction for 2 comparisons"):
+        assert part in sentence
 
 
-def test_a_single_seed_or_a_missing_encoder_allows_no_verdict(tmp_path: Path) -> None:
+def test_without_losses_of_networks_or_with_a_single_seed_nothing_is_claimed(tmp_path: Path) -> None:
     folder = write_results(tmp_path / "one", encoders=("flat", "interactive"), seeds=1, models=2)
     assert "single seed" in collect_report(read_results(folder)).comparison
+    folder = write_results(tmp_path / "bare", encoders=("flat", "interactive"), seeds=3, models=2)
+    shutil.rmtree(folder / "runs")
+    report = collect_report(read_results(folder))
+    assert "without the losses of single networks" in report.comparison
+    assert "Student's" in report.emulation.meaning
     folder = write_results(tmp_path / "other", encoders=("flat",), seeds=2, models=2)
-    assert "no emulation run of interactive probing" in collect_report(read_results(folder)).comparison
+    assert "no emulation run of one that probes networks" in collect_report(read_results(folder)).comparison
+
+
+def test_an_encoder_that_the_constant_beats_is_marked_and_never_best(tmp_path: Path) -> None:
+    folder = write_results(tmp_path / "results", encoders=("constant", "flat", "dwsnet"), seeds=2, models=4)
+    results = _set_losses(folder, {"constant": [0.05] * 2, "flat": [0.06] * 2, "dwsnet": [0.07] * 2})
+    lines = {line.encoder: line.cells[0] for line in collect_report(results).emulation.lines}
+    assert [name for name, cell in lines.items() if "\u2020" in cell.text] == ["flat", "dwsnet"]
+    assert not any(cell.best for cell in lines.values())
 
 
 def test_what_the_profile_shrinks_is_told(languages: Path) -> None:
@@ -293,7 +285,7 @@ def test_all_tables_hold_the_means_of_the_runs(languages: Path) -> None:
     results = read_results(languages)
     report = collect_report(results)
     for line in report.emulation.lines:
-        found = over_seeds(results.emulation(line.encoder), "validation", "total_variation")
+        found = Estimates(results).emulation(line.encoder, "validation", "total_variation")
         assert found is not None
         assert float(line.cells[0].text) == pytest.approx(found.mean, abs=5e-5)
     task = next(table for table in report.downstream if table.title.startswith("task"))
@@ -321,7 +313,7 @@ def test_the_table_fits_a_terminal(languages: Path) -> None:
     shown.print(emulation_table(languages))
     text = shown.file.getvalue()  # type: ignore[attr-defined]
     assert "…" not in text
-    found = over_seeds(read_results(languages).emulation("flat"), "validation", "total_variation")
+    found = Estimates(read_results(languages)).emulation("flat", "validation", "total_variation")
     assert found is not None
     for value in (found.mean, found.low, found.high):
         assert f"{value:.4f}" in text

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from msgspec import Meta
 
+from rnnzoo.benchmark.intervals import Estimate, over_seeds
 from rnnzoo.errors import RnnzooError
 from rnnzoo.files import limits
 from rnnzoo.files.strict_json import parse_json, read_bounded, read_json, reading, typed
@@ -19,54 +19,8 @@ from rnnzoo.kinds import find_kind
 
 RUNS_NAME = "runs.jsonl"
 RECORD_NAME = "record.json"
-RESAMPLES = 10_000
-CONFIDENCE = 0.95
 RAILS = ("constant", "truth")
 """Encoders that read nothing from a network; they tell what a loss is worth."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over seeds and its 95% interval, in the unit of the values.
-
-    Attributes:
-        mean: of the seeds.
-        low, high: bounds of the interval; None with a single seed.
-        seeds: how many.
-    """
-
-    mean: float
-    low: float | None
-    high: float | None
-    seeds: int
-
-    def overlaps(self, other: Estimate) -> bool | None:
-        """Whether the intervals share a point; None if one of them has none."""
-        if self.low is None or self.high is None or other.low is None or other.high is None:
-            return None
-        return self.low <= other.high and other.low <= self.high
-
-
-def estimate(values: Iterable[float]) -> Estimate:
-    """Mean and percentile bootstrap interval (Efron 1979) of one value per seed, the same for any order of the seeds.
-
-    Values that are not finite make the mean NaN and leave no interval.
-
-    Raises:
-        ValueError: there are no values.
-    """
-    numbers = np.sort(np.asarray(list(values), dtype=np.float64))
-    if not len(numbers):
-        raise ValueError("an estimate needs at least one value")
-    if not np.isfinite(numbers).all():
-        return Estimate(math.nan, None, None, len(numbers))
-    mean = float(numbers.mean())
-    if len(numbers) == 1:
-        return Estimate(mean, None, None, 1)
-    draws = np.random.Generator(np.random.Philox(key=0)).integers(len(numbers), size=(RESAMPLES, len(numbers)))
-    outside = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(numbers[draws].mean(axis=1), (outside, 1 - outside))
-    return Estimate(mean, float(low), float(high), len(numbers))
 
 
 def published_losses(kind: str) -> dict[str, Estimate]:
@@ -160,7 +114,7 @@ class Results:
         """
 
         def place(encoder: str) -> tuple[int, float, str]:
-            found = over_seeds(self.emulation(encoder), "validation", "total_variation")
+            found = mean_of(self.emulation(encoder), "validation", "total_variation")
             rank = {"constant": 0, "truth": 2}.get(encoder, 1)
             return rank, found.mean if found and not math.isnan(found.mean) else math.inf, encoder
 
@@ -171,10 +125,10 @@ class Results:
         return sorted(runs, key=lambda run: run.seed)
 
 
-def over_seeds(runs: Sequence[Run], split: str, metric: str) -> Estimate | None:
-    """A metric's estimate over the runs that have it; None if none has."""
+def mean_of(runs: Sequence[Run], split: str, metric: str) -> Estimate | None:
+    """A metric's estimate over the seeds of the runs that have it; None if none has."""
     values = [run.metrics[split][metric] for run in runs if metric in run.metrics.get(split, {})]
-    return estimate(values) if values else None
+    return over_seeds(values) if values else None
 
 
 def recorded_lines(folder: Path) -> dict[str, bytes]:

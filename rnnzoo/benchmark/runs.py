@@ -122,7 +122,7 @@ class BenchmarkRuns:
             metrics[split] = {name: float(values.mean()) for name, values in losses.items()}
             if np.isfinite(real).all():
                 metrics[split]["emulated_accuracy_gap"] = float(np.mean(np.abs(real - emulated)))
-            rows.append(self._described_rows(split, data, losses["total_variation"], real, emulated, z))
+            rows.append(self._described_rows(split, data, losses, real, emulated, z))
         joined = {name: np.concatenate([part[name] for part in rows]) for name in rows[0]}
         with atomic_path(folder / "rows.npz") as temporary, open(temporary, "wb") as file:
             np.savez(file, **joined)  # type: ignore[arg-type]
@@ -197,7 +197,13 @@ class BenchmarkRuns:
         return rows(self.learned), scored, labels.to(self.device)
 
     def _described_rows(
-        self, split: str, data: EmulationData, loss: np.ndarray, real: np.ndarray, emulated: np.ndarray, z: Tensor
+        self,
+        split: str,
+        data: EmulationData,
+        losses: dict[str, np.ndarray],
+        real: np.ndarray,
+        emulated: np.ndarray,
+        z: Tensor,
     ) -> dict[str, np.ndarray]:
         """What the report shows of every row of a split."""
         rows = self.zoo[np.searchsorted(self.zoo.row_numbers, data.row_numbers)]
@@ -207,7 +213,7 @@ class BenchmarkRuns:
             "step": rows["step"],
             "task": rows["task"],
             "accuracy": rows.kind.headline(rows),
-            "total_variation": loss,
+            **losses,
             "real_accuracy": real,
             "emulated_accuracy": emulated,
             "z": z.cpu().numpy(),

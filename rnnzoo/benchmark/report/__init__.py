@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rnnzoo.benchmark.estimates import Estimates
+from rnnzoo.benchmark.report.comparison import compare_encoders
 from rnnzoo.benchmark.report.contents import Report, missing_files, read_curves, read_points, read_probes
 from rnnzoo.benchmark.report.html import render_page
 from rnnzoo.benchmark.report.markdown import render_markdown, render_tables
 from rnnzoo.benchmark.report.sentences import (
-    compare_interactive_probing,
     describe_differences,
     describe_loss,
     describe_runs,
@@ -57,6 +58,7 @@ def collect_report(results: Results) -> Report:
         RnnzooError: a file of a run is damaged.
     """
     first, further = downstream_tables(results)
+    estimates = Estimates(results)
     profiles = ", ".join(dict.fromkeys(run.record["profile"] for run in results.runs))
     missing = [f"Not run yet: {text}." for text in missing_runs(results)]
     missing += [f"Failed: {text}" for text in failures(results)]
@@ -66,8 +68,8 @@ def collect_report(results: Results) -> Report:
         kind=results.kind,
         introduction=(describe_runs(results), describe_differences(results)),
         missing=tuple(missing),
-        emulation=emulation_lines(results),
-        comparison=compare_interactive_probing(results),
+        emulation=emulation_lines(results, estimates),
+        comparison=compare_encoders(results, estimates),
         downstream=tuple(first),
         further=tuple(further),
         loss=describe_loss(results),
@@ -108,7 +110,8 @@ def emulation_table(folder: Path) -> Table:
     from rich.table import Table as TerminalTable
     from rich.text import Text
 
-    table = emulation_lines(read_results(folder))
+    results = read_results(folder)
+    table = emulation_lines(results, Estimates(results))
     shown = TerminalTable(title=f"{table.title}: means and 95% intervals over seeds, validation")
     shown.add_column("encoder", overflow="fold")
     # A terminal is 80 characters wide: the numbers that decide, and what they cost.

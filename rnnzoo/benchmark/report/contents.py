@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnnzoo.benchmark.report.tables import Table
-from rnnzoo.benchmark.results import Results, Run, TrainingCurve
-from rnnzoo.errors import RnnzooError
-from rnnzoo.files.strict_json import read_json
+from rnnzoo.benchmark.results import Results, Run
+from rnnzoo.benchmark.run_files import damaged, path_of, read_arrays, read_curve
 from rnnzoo.kinds import Kind, find_kind
 
 MOST_POINTS = 2000
@@ -22,7 +19,6 @@ MOST_POINTS = 2000
 MOST_POINTS_IN_ALL = 30_000
 """Of all encoders and seeds; beyond it fewer seeds are drawn. About 50 bytes of HTML each."""
 MOST_PROBES, MOST_PROBED_NETWORKS = 8, 3
-_ROW_FIELDS = ("split", "model_id", "step", "task", "accuracy", "total_variation", "emulated_accuracy", "z")
 
 
 @dataclass(frozen=True)
@@ -128,7 +124,7 @@ def read_curves(results: Results) -> list[Curve]:
     """Curves of all encoders that left some, in the order of the tables."""
     curves = []
     for encoder in results.ranking():
-        found = [curve for run in results.emulation(encoder) if (curve := _read_json(results, run, "curve.json"))]
+        found = [curve for run in results.emulation(encoder) if (curve := read_curve(results, run))]
         if found:
             parts = [_mean_curve(found, *names) for names in (("step", "loss"), ("validation_step", "validation_loss"))]
             curves.append(Curve(encoder, len(found), *parts[0], *parts[1]))
@@ -144,7 +140,7 @@ def read_points(results: Results) -> list[Points]:
         runs = [results.emulation(name)[index] for name in encoders if len(results.emulation(name)) > index]
         if index and drawn * (index + 1) / index > MOST_POINTS_IN_ALL:
             break
-        by_seed[index] = [_points(run, arrays) for run in runs if (arrays := _read_arrays(results, run, "rows.npz"))]
+        by_seed[index] = [_points(run, arrays) for run in runs if (arrays := read_arrays(results, run, "rows.npz"))]
         drawn += sum(len(points.total_variation) for points in by_seed[index])
     return [points for found in by_seed.values() for points in found]
 
@@ -154,16 +150,16 @@ def read_probes(results: Results) -> list[Probes]:
     found = []
     for encoder in results.ranking():
         for run in results.emulation(encoder):
-            arrays = _read_arrays(results, run, "probes.npz")
+            arrays = read_arrays(results, run, "probes.npz")
             if arrays:
                 inputs = arrays["inputs"]
-                rows = _read_arrays(results, run, "rows.npz")
+                rows = read_arrays(results, run, "rows.npz")
                 names = _probed_networks(arrays["rows"], rows) if len(inputs) > 1 else ("every network",)
                 kept = inputs[:MOST_PROBED_NETWORKS, :MOST_PROBES]
                 try:
                     pictures, symbols = _pictures(find_kind(results.kind), kept)
                 except (ValueError, IndexError) as error:
-                    raise _damaged(_path(results, run, "probes.npz"), error) from error
+                    raise damaged(path_of(results, run, "probes.npz"), error) from error
                 found.append(Probes(encoder, run.seed, pictures, symbols, names[: len(kept)], inputs.shape[1]))
                 break
     return found
@@ -186,7 +182,7 @@ def missing_files(results: Results) -> list[str]:
     sentences = []
     emulation = [run for run in results.runs if run.kind == "emulation"]
     for name in ("curve.json", "rows.npz"):
-        missing = [f"runs/{run.name}/{name}" for run in emulation if not _path(results, run, name).exists()]
+        missing = [f"runs/{run.name}/{name}" for run in emulation if not path_of(results, run, name).exists()]
         if len(missing) == 1:
             sentences.append(f"File missing: {missing[0]}.")
         elif missing:
@@ -241,39 +237,3 @@ def _mean_curve(curves: Sequence[Mapping[str, Any]], steps: str, values: str) ->
     at = np.asarray(curves[0][steps], dtype=np.int64)
     lines = [np.interp(at, curve[steps], curve[values]) for curve in curves if curve[steps]]
     return at, np.mean(lines, axis=0) if lines else np.zeros(0)
-
-
-def _path(results: Results, run: Run, name: str) -> Path:
-    return results.folder / "runs" / run.name / name
-
-
-def _read_json(results: Results, run: Run, name: str) -> dict[str, Any] | None:
-    path = _path(results, run, name)
-    if not path.exists():
-        return None
-    remedy = f"delete {path.parent} and give the `rnnzoo eval` command again"
-    return vars(read_json(path, TrainingCurve, remedy, finite=False))
-
-
-def _read_arrays(results: Results, run: Run, name: str) -> dict[str, NDArray[Any]] | None:
-    path = _path(results, run, name)
-    if not path.exists():
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {field: file[field] for field in file.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise _damaged(path, error) from error
-    required = _ROW_FIELDS if name == "rows.npz" else ("inputs", "rows")
-    absent = [field for field in required if field not in arrays]
-    if absent:
-        raise _damaged(path, f"no array {absent[0]!r}")
-    if name == "rows.npz" and len({len(array) for array in arrays.values()}) > 1:
-        raise _damaged(path, "its arrays differ in length")
-    if name == "rows.npz" and not np.isfinite(arrays["z"]).all():
-        raise _damaged(path, "z is not finite")
-    return arrays
-
-
-def _damaged(path: Path, reason: object) -> RnnzooError:
-    return RnnzooError(f"{path} is damaged ({reason}): delete {path.parent} and give the `rnnzoo eval` command again.")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rnnzoo.benchmark.report.style import label
-from rnnzoo.benchmark.report.tables import MODES, interval_text
-from rnnzoo.benchmark.results import RAILS, Estimate, Results, over_seeds
+from rnnzoo.benchmark.report.tables import MODES
+from rnnzoo.benchmark.results import RAILS, Results
 from rnnzoo.terminal.durations import duration
 
 PAPER_MODELS, PAPER_SEEDS, PAPER_NETWORK_STEPS = 1000, 15, 20_000
@@ -102,31 +101,6 @@ def encoder_settings(results: Results) -> dict[str, str]:
     return found
 
 
-def compare_interactive_probing(results: Results) -> str:
-    """Whether interactive probing's interval and that of the best mechanistic encoder overlap."""
-    found = {
-        name: value
-        for name in results.ranking()
-        if (value := over_seeds(results.emulation(name), "validation", "total_variation"))
-        and not math.isnan(value.mean)
-    }
-    mechanistic = [name for name in found if any(run.mechanistic for run in results.emulation(name))]
-    if "interactive" not in found or not mechanistic:
-        absent = "interactive probing" if "interactive" not in found else "a mechanistic encoder"
-        return f"Interactive and mechanistic encoders cannot be compared: there is no emulation run of {absent}."
-    best = min(mechanistic, key=lambda name: found[name].mean)
-    ours, theirs = found["interactive"], found[best]
-    order = "below" if ours.mean < theirs.mean else "above" if ours.mean > theirs.mean else "equal to"
-    sentence = (
-        f"On validation total variation, interactive probing ({_told(ours)}) is {order} the best mechanistic encoder, "
-        f"{label(best)} ({_told(theirs)})"
-    )
-    overlap = ours.overlaps(theirs)
-    if overlap is None:
-        return f"{sentence}; with a single seed there is no interval that could tell whether that is chance."
-    return f"{sentence}; their 95% intervals {'overlap' if overlap else 'do not overlap'}."
-
-
 def missing_runs(results: Results) -> list[str]:
     """Runs that the matrix of all encoders, seeds and properties that appear lacks, one line per row of the matrix."""
     there = {
@@ -180,11 +154,6 @@ def _paper_config() -> Mapping[str, Any]:
 
 def _distinct(results: Results, field: str) -> list[str]:
     return list(dict.fromkeys(str(run.record[field]) for run in results.runs if run.record.get(field) is not None))
-
-
-def _told(value: Estimate) -> str:
-    interval = interval_text(value, lambda number: f"{number:.4f}")
-    return f"{value.mean:.4f}" + (f", {interval}" if interval else "")
 
 
 def _shown(value: Any) -> str:

@@ -9,8 +9,10 @@ from itertools import groupby
 from operator import itemgetter
 from statistics import median
 
+from rnnzoo.benchmark.estimates import Estimates
+from rnnzoo.benchmark.intervals import Estimate
 from rnnzoo.benchmark.report.style import label
-from rnnzoo.benchmark.results import RAILS, Estimate, Results, Run, over_seeds, published_losses
+from rnnzoo.benchmark.results import RAILS, Results, Run, mean_of, published_losses
 from rnnzoo.kinds import find_kind
 from rnnzoo.kinds.properties import Metric
 
@@ -18,6 +20,8 @@ MODES = ("frozen", "supervised")
 SPLITS = ("validation", "ood_test")
 DASH = "\u2013"
 """Between the bounds of an interval, and where there is no number."""
+WORSE = "\u2020"
+"""Marks what the constant rail beats."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def _significant(value: float) -> str:
     return f"{value:#.3g}".removesuffix(".")
 
 
-def emulation_lines(results: Results) -> Table:
+def emulation_lines(results: Results, estimates: Estimates) -> Table:
     """The emulation table: the rails around the encoders, which are sorted by validation total variation."""
     shown = (
         ("total_variation", "total variation ↓", _decimals(4)),
@@ -73,7 +77,7 @@ def emulation_lines(results: Results) -> Table:
     for metric, words, show in shown:
         for split in SPLITS:
             heads.append((words, split))
-            found = [over_seeds(results.emulation(name), split, metric) for name in encoders]
+            found = [estimates.emulation(name, split, metric) for name in encoders]
             columns.append(_column(encoders, found, show, higher_is_better=False))
             if (metric, split) == ("total_variation", "validation"):
                 heads.append((words, "paper"))
@@ -83,7 +87,7 @@ def emulation_lines(results: Results) -> Table:
     costs = [_costs(results.emulation(name)) for name in encoders]
     columns += [list(column) for column in zip(*costs, strict=True)]
     meaning = (
-        "Means and bootstrapped 95% intervals over seeds; of three seeds the interval is the range. "
+        f"Means and 95% intervals, {_what_varies(estimates)}. {WORSE} worse than the constant z. "
         "Total variation lies between 0 and 1. The emulated accuracy "
         "gap is the absolute difference between the accuracy of the emulator and that of the network, as a share, "
         "averaged over networks. The paper's numbers are of the validation split of its own zoo, after full training, "
@@ -122,11 +126,20 @@ def _downstream_table(results: Results, asked: str, metric: Metric) -> Table:
     for mode in MODES:
         for split in SPLITS:
             heads.append((groups[mode], split))
-            found = [over_seeds(results.downstream(encoder, asked, mode), split, metric.name) for encoder in encoders]
+            found = [mean_of(results.downstream(encoder, asked, mode), split, metric.name) for encoder in encoders]
             columns.append(_column(encoders, found, show, metric.higher_is_better))
     title = f"{asked.replace('_', ' ')}: {metric.name.replace('_', ' ')}"
     meaning = f"{metric.words}; {'higher' if metric.higher_is_better else 'lower'} is better"
     return Table(title, meaning, tuple(heads), _lines(encoders, columns))
+
+
+def _what_varies(estimates: Estimates) -> str:
+    """What intervals of a table of emulation are over."""
+    found = [estimates.emulation(name, "validation", "total_variation") for name in estimates.results.ranking()]
+    networks = max((value.networks for value in found if value), default=0)
+    if not networks:
+        return "Student's, over seeds"
+    return f"over seeds and networks, {networks} of them in validation (a hierarchical bootstrap)"
 
 
 def _costs(runs: Sequence[Run]) -> tuple[Cell, Cell, Cell]:
@@ -146,24 +159,24 @@ def _column(
     encoders: Sequence[str], found: Sequence[Estimate | None], show: Callable[[float], str], higher_is_better: bool
 ) -> list[Cell]:
     """Cells with the best of the encoders marked, and those that show the same number; rails do not compete."""
-    means = {
-        name: value.mean
-        for name, value in zip(encoders, found, strict=True)
-        if value and name not in RAILS and not math.isnan(value.mean)
-    }
+    every = {name: value.mean for name, value in zip(encoders, found, strict=True) if value}
+    sign = 1 if higher_is_better else -1
+    useless = sign * every.get("constant", -sign * math.inf)
+    worse = {name for name, mean in every.items() if name not in RAILS and sign * mean < useless}
+    means = {name: mean for name, mean in every.items() if name not in {*RAILS, *worse} and not math.isnan(mean)}
     best = show((max if higher_is_better else min)(means.values())) if means else ""
     equal = {name for name, mean in means.items() if show(mean) == best}
     if len(equal) == len(means):
         equal = set()
-    return [_cell(value, show, name in equal) for name, value in zip(encoders, found, strict=True)]
+    return [_cell(value, show, name in equal, name in worse) for name, value in zip(encoders, found, strict=True)]
 
 
-def _cell(value: Estimate | None, show: Callable[[float], str], best: bool = False) -> Cell:
+def _cell(value: Estimate | None, show: Callable[[float], str], best: bool = False, worse: bool = False) -> Cell:
     if value is None:
         return Cell(DASH)
     if math.isnan(value.mean):
         return Cell("not finite")
-    return Cell(show(value.mean), interval_text(value, show), best)
+    return Cell(show(value.mean) + (f" {WORSE}" if worse else ""), interval_text(value, show), best)
 
 
 def interval_text(value: Estimate, show: Callable[[float], str]) -> str:
