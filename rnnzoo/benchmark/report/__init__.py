@@ -98,7 +98,8 @@ def baseline_tables(folder: Path, recipe_hash: str) -> str:
             f"{folder} has results of a zoo with recipe {results.zoo['recipe_hash'][:16] or 'unknown'}, but this one's "
             f"is {recipe_hash[:16]}: give the folder that `rnnzoo eval` wrote for this zoo."
         )
-    return render_tables(describe_runs(results), [emulation_lines(results), *downstream_tables(results)[0]])
+    tables = [emulation_lines(results, Estimates(results)), *downstream_tables(results)[0]]
+    return render_tables(describe_runs(results), tables)
 
 
 def emulation_table(folder: Path) -> Table:
@@ -112,7 +113,7 @@ def emulation_table(folder: Path) -> Table:
 
     results = read_results(folder)
     table = emulation_lines(results, Estimates(results))
-    shown = TerminalTable(title=f"{table.title}: means and 95% intervals over seeds, validation")
+    shown = TerminalTable(title=f"{table.title}: means and 95% intervals, validation")
     shown.add_column("encoder", overflow="fold")
     # A terminal is 80 characters wide: the numbers that decide, and what they cost.
     kept = {
