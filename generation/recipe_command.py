@@ -10,7 +10,7 @@ from typing import Any
 
 from rnnzoo.cli.assignments import assignment
 from rnnzoo.errors import RnnzooError
-from rnnzoo.generation.kinds import published_recipes
+from rnnzoo.generation.kinds import find_producer
 from rnnzoo.generation.recipes import Recipe, recipe_from_dict
 
 OPTIONS = {
@@ -30,11 +30,15 @@ def command_of(recipe: Mapping[str, Any]) -> str | None:
     """
     with suppress(RnnzooError):
         wanted = recipe_from_dict(recipe)
+        producer = find_producer(wanted.zoo)
+        own = producer.options_of(wanted)
+        known = [*producer.recipe_options, *([producer.source_option] if producer.source_option else [])]
+        decided = producer.recipe_fields({str(option.name): own.get(str(option.name)) for option in known})
         lines: list[list[str]] = []
-        for scale, base in published_recipes().get(wanted.zoo, {}).items():
-            fields = dict(_differences(wanted, base))
-            if base.override(fields).hash == wanted.hash:
-                lines.append(_words(wanted.zoo, scale, fields))
+        for scale, published in producer.recipes.items():
+            fields = dict(_differences(wanted, published.override(decided)))
+            if published.override(decided | fields).hash == wanted.hash:
+                lines.append(_words(wanted.zoo, scale, own, fields))
         shortest = min(lines, key=len, default=None)
         return shlex.join(shortest) if shortest else None
     return None
@@ -56,8 +60,10 @@ def _leaves(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield prefix + name, value
 
 
-def _words(zoo: str, scale: str, fields: Mapping[str, Any]) -> list[str]:
+def _words(zoo: str, scale: str, own: Mapping[str, str], fields: Mapping[str, Any]) -> list[str]:
     words = ["rnnzoo", "build", zoo, "--scale", scale]
+    for name, text in own.items():
+        words += [f"--{name}", text]
     for name, value in fields.items():
         if name in OPTIONS:
             words += [OPTIONS[name], str(value)]

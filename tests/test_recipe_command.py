@@ -15,6 +15,7 @@ from rnnzoo.cli.main import cli
 from rnnzoo.format.manifest import read_manifest
 from rnnzoo.generation.cli import build_commands
 from rnnzoo.generation.kinds import find_recipe
+from rnnzoo.generation.kinds.smnist import digit_images
 from rnnzoo.generation.recipe_command import command_of
 from rnnzoo.generation.recipes import Recipe
 
@@ -23,7 +24,7 @@ def recipe_of_command(line: str) -> Recipe:
     """The recipe that the command line makes of a command."""
     found: list[Recipe] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build_commands, "_print_plan", lambda recipe, *_: found.append(recipe))
+        patch.setattr(build_commands, "_print_plan", lambda request, *_: found.append(request.recipe))
         program, *words = shlex.split(line)
         result = CliRunner().invoke(cli, [*words, "--dry-run"], catch_exceptions=False)
     assert program == "rnnzoo"
@@ -77,6 +78,17 @@ def test_the_command_of_digits_gives_the_recipe(fields: dict[str, Any]) -> None:
     line = command_of(recipe.as_json())
     assert line is not None
     assert recipe_of_command(line).hash == recipe.hash
+
+
+@pytest.mark.parametrize(
+    ("dataset", "images", "words"),
+    [("mnist", "sample", "--mnist sample"), ("fashion-mnist", "all", "--dataset fashion-mnist")],
+)
+def test_known_images_are_named_by_their_options(dataset: str, images: str, words: str) -> None:
+    fields = {f"tasks.{name}": value for name, value in digit_images(dataset, images).items()}
+    recipe = find_recipe("smnist", "tiny").override(fields)
+    assert command_of(recipe.as_json()) == f"rnnzoo build smnist --scale tiny {words}"
+    assert recipe_of_command(f"rnnzoo build smnist --scale tiny {words}").hash == recipe.hash
 
 
 def test_what_no_command_builds_has_none(small_recipe: Recipe) -> None:

@@ -39,6 +39,7 @@ class Producer:
         source_option: the command line's option that names the source, if there is one.
         recipe_options: options that decide fields of the recipe.
         recipe_fields: these fields, given all of its options by name.
+        options_of: options that lead to a recipe's fields, by name; those that need not be given are left out.
         numba_speedup: times as fast as the reference engine, for each core; None if that was not measured.
     """
 
@@ -53,4 +54,5 @@ class Producer:
     source_option: click.Option | None = None
     recipe_options: tuple[click.Option, ...] = field(default=())
     recipe_fields: Callable[[Mapping[str, Any]], dict[str, Any]] = _no_fields
+    options_of: Callable[[Recipe], dict[str, str]] = lambda recipe: {}
     numba_speedup: float | None = None

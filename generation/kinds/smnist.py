@@ -197,6 +197,14 @@ def _recipe_fields(options: Mapping[str, Any]) -> dict[str, Any]:
     return {f"tasks.{name}": value for name, value in digit_images(options["dataset"] or "mnist", images).items()}
 
 
+def _options_of(recipe: Recipe) -> dict[str, str]:
+    """--dataset and --mnist of a known set of images, where they need to be given."""
+    tasks = recipe.tasks
+    known = (tasks.dataset, tasks.images) in DIGIT_IMAGES
+    options = {"dataset": tasks.dataset, "mnist": tasks.images}
+    return {name: value for name, value in options.items() if known and value not in ("mnist", "all")}
+
+
 def _recipe(models: int, steps: int, evaluated: int) -> Recipe:
     return Recipe(
         zoo="smnist",
@@ -232,6 +240,7 @@ PRODUCER = Producer(
     ),
     recipe_options=(click.Option(["--dataset"], help="smnist: mnist (the default) or fashion-mnist."),),
     recipe_fields=_recipe_fields,
+    options_of=_options_of,
     # As benchmarks/results/engines-*.json has it.
     numba_speedup=3.8,
 )
