@@ -16,7 +16,7 @@ PROCESSOR_TESTS := captured_training downstream emulation encoders fused_layers 
 
 SAMPLES := rnnzoo/samples
 
-.PHONY: help install demo eval samples test test-fast test-processors test-lowest check wheel clean
+.PHONY: help install demo eval quickstart samples test test-fast test-processors test-lowest check wheel clean
 
 help:
 	@echo "make demo     build two tiny zoos, verify them, load them with datasets, draw them (a few minutes)"
@@ -26,6 +26,7 @@ help:
 	@echo "make test-processors  those that depend on the processor, as on other processors"
 	@echo "make test-lowest  those that touch the packages we need, with their lowest versions (6 GB)"
 	@echo "make check    ruff and mypy"
+	@echo "make quickstart  run docs/quickstart.ipynb and keep in it what it shows"
 	@echo "make samples  build the zoos that the package comes with anew (a minute)"
 	@echo "make install  create $(VENV) with rnnzoo and its tools in it"
 	@echo "make wheel    build a wheel into dist/"
@@ -53,6 +54,9 @@ eval: install
 	$(BIN)/rnnzoo build formal-languages --scale small --models 320 --set rollouts.evaluated=200 \
 		--set rollouts.recorded=40 --workers 2 --out $(EVAL_ZOO)
 	$(BIN)/rnnzoo eval $(EVAL_ZOO) --profile quick --out $(EVAL_RESULTS)
+
+quickstart: install
+	$(BIN)/python docs/run_notebook.py docs/quickstart.ipynb
 
 # Networks of the shape of the published zoos, each once barely trained and once well: what fits into 3 MB of a wheel.
 samples: install
