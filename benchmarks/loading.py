@@ -34,7 +34,7 @@ from rnnzoo.environment import processor_name
 from rnnzoo.errors import RnnzooError
 from rnnzoo.generation.kinds import find_recipe
 from rnnzoo.generation.kinds.formal_languages import offsets_entropy
-from rnnzoo.generation.packing import pack_zoo
+from rnnzoo.generation.packing import Rows, pack_zoo
 from rnnzoo.generation.recipes import Recipe
 from rnnzoo.zoo.cards import write_card
 from rnnzoo.zoo.zoo import Zoo, load
@@ -46,9 +46,9 @@ Ways = dict[str, Callable[[], int]]
 """Ways to do one thing; each returns how many rows it read."""
 
 
-def write_zoo(folder: Path, models: int) -> None:
+def write_zoo(folder: Path, models: int, recorded: int = 40) -> None:
     """A zoo of random weights and traces."""
-    fields = {"models": models, "rollouts.evaluated": 200, "rollouts.recorded": 40}
+    fields = {"models": models, "rollouts.evaluated": 200, "rollouts.recorded": recorded}
     recipe = find_recipe("formal-languages", "small").override(fields)
     tasks = np.random.default_rng(0).integers(-3, 3, (models, 3)).astype(np.int8)
     packed = pack_zoo(folder, recipe, tasks, offsets_entropy, partial(fill, recipe, tasks))
@@ -57,21 +57,21 @@ def write_zoo(folder: Path, models: int) -> None:
     write_card(folder, manifest, folder.name)
 
 
-def fill(recipe: Recipe, tasks: np.ndarray, file: h5py.File, models: np.ndarray) -> None:
-    """Rows of models with random numbers in every column."""
+def fill(recipe: Recipe, tasks: np.ndarray, rows: Rows, models: np.ndarray) -> None:
+    """Random numbers in every column of the rows of models."""
     numbers, snapshots = np.random.default_rng(int(models[0])), len(recipe.snapshots)
-    file["model_id"][...] = np.repeat(models, snapshots)
-    file["step"][...] = np.tile(recipe.snapshots, len(models))
-    file["task"][...] = np.repeat(tasks[models], snapshots, axis=0)
-    file["diverged"][...] = False
-    file["weights"][...] = numbers.standard_normal(file["weights"].shape, dtype=np.float32)
+    rows["model_id"][...] = np.repeat(models, snapshots)
+    rows["step"][...] = np.tile(recipe.snapshots, len(models))
+    rows["task"][...] = np.repeat(tasks[models], snapshots, axis=0)
+    rows["diverged"][...] = False
+    rows["weights"][...] = numbers.standard_normal(rows["weights"].shape, dtype=np.float32)
     for name in ("accuracy", "accuracy_counts", "finished", "train_loss"):
-        file[name][...] = numbers.random(len(models) * snapshots, dtype=np.float32)
-    tokens = np.sort(numbers.integers(0, 6, file["sequences"].shape, dtype=np.uint8), axis=-1)
-    file["sequences"][...] = tokens
+        rows[name][...] = numbers.random(len(models) * snapshots, dtype=np.float32)
+    tokens = np.sort(numbers.integers(0, 6, rows["sequences"].shape, dtype=np.uint8), axis=-1)
+    rows["sequences"][...] = tokens
     # As of trained networks: some distinct answers, each many times.
     answers = np.log(numbers.dirichlet(np.ones(6), 200)).astype(np.float16)
-    file["log_probs"][...] = answers[numbers.integers(0, 200, file["log_probs"].shape[:-1])]
+    rows["log_probs"][...] = answers[numbers.integers(0, 200, rows["log_probs"].shape[:-1])]
 
 
 def batches(dataset: object, columns: list[str]) -> int:

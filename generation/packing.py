@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,8 +25,10 @@ def models_per_shard(recipe: Recipe) -> int:
     return max(1, SHARD_BYTES // model_bytes)
 
 
-CopyModels = Callable[[h5py.File, NDArray[np.integer]], None]
-"""Fills a shard, already of the right size, with all rows of the given models, in their order."""
+Rows = dict[str, NDArray[Any]]
+"""Columns by name, [rows, *shape] each."""
+CopyModels = Callable[[Rows, NDArray[np.integer]], None]
+"""Fills arrays, already of the right size, with all rows of the given models, in their order."""
 
 
 def pack_zoo(
@@ -40,7 +41,7 @@ def pack_zoo(
         recipe: the zoo's recipe.
         tasks: [M, ...], the task of each model.
         criterion: a number per task; the largest are out of distribution.
-        copy: fills a shard with models.
+        copy: fills arrays with the rows of models.
 
     Returns:
         The zoo's manifest, not yet written and without provenance.
@@ -74,8 +75,12 @@ def pack_split(
         models = model_ids[shard * per_shard : (shard + 1) * per_shard]
         path = out / "data" / f"{split}-{shard:05d}-of-{shards:05d}.h5"
         rows = len(models) * len(recipe.snapshots)
+        values = {column.name: np.zeros((rows, *column.shape), column.dtype) for column in recipe.columns}
+        copy(values, models)
         with shard_file(path, rows, recipe, split) as file:
-            copy(file, models)
+            # `datasets` reads columns by name: in this order it streams a file from front to back, once.
+            for name in sorted(values):
+                file[name][...] = values[name]
         yield ShardFile(
             path=f"data/{path.name}", split=split, rows=rows, size=path.stat().st_size, sha256=file_sha256(path)
         )

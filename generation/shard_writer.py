@@ -82,17 +82,16 @@ class UnitSource:
         return MappedShard(self.path, plan, self.path.stat().st_size, sha256=None)
 
 
-def copy_from_units(recipe: Recipe, units: Sequence[UnitSource], file: h5py.File, models: NDArray[np.integer]) -> None:
-    """Fill a shard with models from finished units."""
+def copy_from_units(
+    recipe: Recipe, units: Sequence[UnitSource], values: Mapping[str, NDArray[Any]], models: NDArray[np.integer]
+) -> None:
+    """Fill arrays with the rows of models from finished units."""
     snapshots = len(recipe.snapshots)
-    buffers = {name: np.empty(file[name].shape, file[name].dtype) for name in file}
     starts = np.array([unit.start for unit in units])
     unit_of = np.searchsorted(starts, models, side="right") - 1
     for index in np.unique(unit_of):
         source = units[index].open(recipe)
         for position in np.flatnonzero(unit_of == index):
             row = (int(models[position]) - units[index].start) * snapshots
-            for name, buffer in buffers.items():
-                buffer[position * snapshots : (position + 1) * snapshots] = source.rows(name, row, row + snapshots)
-    for name, buffer in buffers.items():
-        file[name][...] = buffer
+            for name, array in values.items():
+                array[position * snapshots : (position + 1) * snapshots] = source.rows(name, row, row + snapshots)

@@ -13,6 +13,8 @@ from datasets import Features, load_dataset
 
 import rnnzoo
 from rnnzoo.format.manifest import read_manifest
+from rnnzoo.format.shard_layout import find_columns
+from rnnzoo.format.shards import plan_of
 from rnnzoo.generation.recipe_command import command_of
 from rnnzoo.zoo.cards import render_card
 from rnnzoo.zoo.dataset_configs import configurations, front_matter
@@ -37,6 +39,16 @@ def test_load_dataset_gives_the_zoos_rows(built_folder: Path, zoo: Zoo, name: st
 def test_streaming_gives_the_same_rows(built_folder: Path, zoo: Zoo) -> None:
     rows = list(load_dataset(str(built_folder), "labels", split="train", streaming=True))
     assert [row["step"] for row in rows] == zoo.split("train")["step"].tolist()
+
+
+def test_columns_lie_in_a_file_in_the_order_in_which_they_are_streamed(built_folder: Path) -> None:
+    """By name; going back in a file would fetch parts of it twice."""
+    manifest = read_manifest(built_folder)
+    for listed in manifest.files:
+        with open(built_folder / listed.path, "rb") as file:
+            found, _ = find_columns(file, plan_of(manifest, listed))
+        places = {name: stored.offset or stored.chunks[0].offset for name, stored in found.items()}
+        assert sorted(places, key=places.__getitem__) == sorted(places)
 
 
 def test_the_cards_features_are_what_datasets_would_write(built_folder: Path) -> None:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -26,7 +25,7 @@ from rnnzoo.generation.original.image_recognition import recognise_images
 from rnnzoo.generation.original.losses import announce, check_images, check_parts, measure_losses
 from rnnzoo.generation.original.release import OriginalRelease, open_release
 from rnnzoo.generation.original.values import check_values
-from rnnzoo.generation.packing import pack_zoo
+from rnnzoo.generation.packing import Rows, pack_zoo
 from rnnzoo.generation.traces import expected_loss
 from rnnzoo.kinds.languages import END, START, score_strings
 from rnnzoo.zoo.cards import write_card
@@ -76,17 +75,14 @@ def import_release(
             message(line)
     done = 0
 
-    def copy(file: h5py.File, models: NDArray[np.integer]) -> None:
+    def copy(values: Rows, models: NDArray[np.integer]) -> None:
         nonlocal done
-        buffers = {name: np.empty(file[name].shape, file[name].dtype) for name in file}
         for position, model in enumerate(models):
             target = slice(position * release.snapshots, (position + 1) * release.snapshots)
-            for name, values in _rows(release, int(model), images, indices).items():
-                buffers[name][target] = values
+            for name, array in _rows(release, int(model), images, indices).items():
+                values[name][target] = array
             done += 1
             advance(done, release.recipe.models)
-        for name, buffer in buffers.items():
-            file[name][...] = buffer
 
     with atomic_folder(out) as temporary:
         criterion = find_producer(release.recipe.zoo).split_criterion
