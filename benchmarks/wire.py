@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from rnnzoo.format.manifest import MANIFEST, read_manifest
 from rnnzoo.zoo.cards import repository_texts
+from rnnzoo.zoo.zoo import load
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 
@@ -84,4 +85,4 @@ def publish(hub: Hub, folder: Path) -> None:
     """Put a zoo into a repository of a Hub."""
     manifest = read_manifest(folder)
     paths = [MANIFEST, *(file.path for file in manifest.listed_files)]
-    hub.create(NAME, {path: (folder / path).read_bytes() for path in paths} | repository_texts(manifest, NAME))
+    hub.create(NAME, {path: (folder / path).read_bytes() for path in paths} | repository_texts(load(folder), NAME))

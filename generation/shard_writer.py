@@ -36,8 +36,10 @@ def planned_file(path: Path, plan: ShardPlan) -> Iterator[h5py.File]:
     """A new HDF5 file with every column of a plan allocated; whole or absent.
 
     The file is made in memory and written in one piece: HDF5 crashes the process when a disk fills up.
+
+    What is written lies in the file in the order of writing, behind everything that tells where it lies.
     """
-    with h5py.File(path.name, "w", driver="core", backing_store=False) as file:
+    with h5py.File(path.name, "w", driver="core", backing_store=False, fs_strategy="none") as file:
         for name, value in plan.attributes.items():
             # A text of fixed length lies in the header itself, so that checking it never leads elsewhere.
             file.attrs[name] = np.bytes_(value.encode()) if isinstance(value, str) else value
@@ -55,6 +57,9 @@ def _create_column(file: h5py.File, column: Column, plan: ShardPlan) -> None:
     dataset = file.create_dataset(column.name, shape=(plan.rows, *column.shape), dtype=column.dtype, **options)
     dataset.attrs["unit"] = column.unit
     dataset.attrs["description"] = column.description
+    if options:
+        # The index of chunks is made with the first chunk. Readers look at every index when they open a file.
+        dataset[: plan.chunk_shape(column)[0]] = 0
 
 
 def write_unit_rows(file: h5py.File, rows: Mapping[str, NDArray[Any]], snapshot: int, snapshots: int) -> None:

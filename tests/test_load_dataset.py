@@ -1,20 +1,21 @@
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import yaml
 from datasets import Features, load_dataset
+from fsspec.caching import ReadAheadCache
 
 import rnnzoo
 from rnnzoo.format.manifest import read_manifest
-from rnnzoo.format.shard_layout import find_columns
-from rnnzoo.format.shards import plan_of
 from rnnzoo.generation.recipe_command import command_of
 from rnnzoo.zoo.cards import render_card
 from rnnzoo.zoo.dataset_configs import configurations, front_matter
@@ -41,14 +42,37 @@ def test_streaming_gives_the_same_rows(built_folder: Path, zoo: Zoo) -> None:
     assert [row["step"] for row in rows] == zoo.split("train")["step"].tolist()
 
 
-def test_columns_lie_in_a_file_in_the_order_in_which_they_are_streamed(built_folder: Path) -> None:
-    """By name; going back in a file would fetch parts of it twice."""
-    manifest = read_manifest(built_folder)
-    for listed in manifest.files:
-        with open(built_folder / listed.path, "rb") as file:
-            found, _ = find_columns(file, plan_of(manifest, listed))
-        places = {name: stored.offset or stored.chunks[0].offset for name, stored in found.items()}
-        assert sorted(places, key=places.__getitem__) == sorted(places)
+class ReadAhead(io.RawIOBase):
+    """A file of which pieces are fetched as fsspec fetches them for `datasets`: what is read, and a block more."""
+
+    def __init__(self, content: bytes, block: int) -> None:
+        self.cache = ReadAheadCache(block, lambda start, stop: content[start:stop], len(content))
+        self.place = 0
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self.place = offset + (0, self.place, self.cache.size)[whence]
+        return self.place
+
+    def tell(self) -> int:
+        return self.place
+
+    def readinto(self, buffer: memoryview) -> int:
+        found = self.cache._fetch(self.place, self.place + len(buffer))
+        buffer[: len(found)] = found
+        self.place += len(found)
+        return len(found)
+
+
+@pytest.mark.parametrize("folder", ["built_folder", "digit_folder"])
+def test_a_shard_is_streamed_from_front_to_back_once(folder: str, request: pytest.FixtureRequest) -> None:
+    """`datasets` looks at all objects of a file, then reads its columns by name."""
+    path = request.getfixturevalue(folder) / "data" / "train-00000-of-00001.h5"
+    file = ReadAhead(path.read_bytes(), block=32_768)
+    with h5py.File(file, "r") as opened:
+        opened.visititems(lambda name, column: None)
+        for name in opened:
+            opened[name][:]
+    assert file.cache.total_requested_bytes <= 1.1 * path.stat().st_size
 
 
 def test_the_cards_features_are_what_datasets_would_write(built_folder: Path) -> None:

@@ -62,7 +62,7 @@ def published(folder: Path) -> dict[str, bytes]:
     """What a repository holds of a zoo."""
     manifest = read_manifest(folder)
     paths = [MANIFEST, *(file.path for file in manifest.listed_files)]
-    return {path: (folder / path).read_bytes() for path in paths} | repository_texts(manifest, NAME)
+    return {path: (folder / path).read_bytes() for path in paths} | repository_texts(load(folder), NAME)
 
 
 def expected(zoo: Zoo, config: str = "default") -> dict[str, list[list[object]]]:
