@@ -94,6 +94,19 @@ def test_labels_are_a_table_of_pandas(zoo: Zoo, rows: list[int]) -> None:
     assert frame["split"].tolist() == part.split_of().tolist()
 
 
+@pytest.mark.parametrize("name", ["sample/formal-languages", "sample/smnist"])
+def test_labels_are_those_of_the_published_table(name: str) -> None:
+    zoo = rnnzoo.load(name)
+    frame, published = zoo.to_pandas(), pandas.read_parquet(zoo.folder / "labels.parquet")
+    assert list(frame.columns) == list(published.columns)
+    for column in frame:
+        if column == "task" and name == "sample/formal-languages":
+            assert frame[column].tolist() == [tuple(task) for task in published[column]]
+        else:
+            assert frame[column].dtype == published[column].dtype
+            assert frame[column].tolist() == published[column].tolist()
+
+
 def test_tables_can_be_grouped_by_task(zoo: Zoo) -> None:
     sizes = zoo.to_pandas().groupby("task").size()
     assert sizes.sum() == len(zoo)

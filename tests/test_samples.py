@@ -18,6 +18,7 @@ import rnnzoo
 from rnnzoo.cli.main import cli
 from rnnzoo.errors import UsageError
 from rnnzoo.format.verification import verify
+from rnnzoo.kinds import kind_names
 from rnnzoo.samples import sample_names
 
 ROOT = Path(__file__).parent.parent
@@ -81,6 +82,11 @@ def test_each_is_sound_and_trained(name: str) -> None:
     early, last = (zoo.kind.headline(zoo.at_step(step)).mean() for step in zoo.snapshots)
     assert early < 0.7 < 0.9 < last
     assert name == f"sample/{zoo.manifest.zoo}"
+
+
+def test_none_lies_where_load_dataset_would_take_it_for_a_zoo_on_the_hub() -> None:
+    """In a checkout, `load_dataset("rnnzoo/smnist")` would read a folder of that path."""
+    assert not [name for name in kind_names() if (ROOT / "rnnzoo" / name).exists()]
 
 
 def test_a_folder_of_that_name_comes_first(built_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
