@@ -90,7 +90,7 @@ test-lowest:
 	test -d $(LOWEST) || $(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable ".[build,cluster,eval,sample]" \
 		hypothesis pytest psutil pillow
-	$(LOWEST)/bin/python -m pytest tests/test_load_dataset.py tests/test_hub.py tests/test_conditions.py tests/test_zoo.py \
+	$(LOWEST)/bin/python -m pytest tests/test_load_dataset.py tests/test_hub.py tests/test_push.py tests/test_conditions.py tests/test_zoo.py \
 		tests/test_cli.py tests/test_strict_json.py tests/test_display.py
 
 check: install

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rnnzoo.generation.build_request import build
     from rnnzoo.hub.names import local_zoos as list_zoos
     from rnnzoo.hub.pulling import pull
+    from rnnzoo.hub.pushing import push
     from rnnzoo.rows.model import Model
     from rnnzoo.rows.running import Activations
     from rnnzoo.zoo.concatenation import Concatenation, concatenate
@@ -38,6 +39,7 @@ __all__ = [
     "load",
     "load_encoder",
     "pull",
+    "push",
 ]
 
 _HOMES = {
@@ -54,6 +56,7 @@ _HOMES = {
     "load": "rnnzoo.zoo.zoo",
     "load_encoder": "rnnzoo.encoders",
     "pull": "rnnzoo.hub.pulling",
+    "push": "rnnzoo.hub.pushing",
 }
 
 

@@ -2,9 +2,95 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 from rnnzoo.cli.revision_option import revision_option
+
+if TYPE_CHECKING:
+    from rnnzoo.cli.card_commands import Additions
+
+
+@click.command("push")
+@click.argument("zoo")
+@click.argument("repository", metavar="REPO")
+@click.option("--private", is_flag=True, help="Create REPO so that only its owners see it.")
+@click.option("--tag", help="A name for this version that never changes, such as v1.")
+@click.option("--revision", default="main", show_default=True, metavar="BRANCH",
+              help="The branch to publish on; created from main if it is not there.")  # fmt: skip
+@click.option("--results", type=click.Path(path_type=Path, exists=True, file_okay=False),
+              help="Results of `rnnzoo eval` on ZOO, for a section of its card on baselines.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Verify, list the files and the card, and contact nobody.")
+def push_command(
+    zoo: str, repository: str, private: bool, tag: str | None, revision: str, results: Path | None, dry_run: bool
+) -> None:
+    """Publish ZOO on the Hugging Face Hub as the dataset REPO (namespace/name), once it verifies.
+
+    All files become visible in one commit, whose hash is printed. What is there already is not uploaded again: after
+    an interruption, give the same command again. Log in first, with `hf auth login` or HF_TOKEN.
+
+    \b
+    Examples:
+      rnnzoo push zoos/smnist someone/smnist --dry-run
+      rnnzoo push zoos/smnist someone/smnist --tag v1
+    """
+    from huggingface_hub.utils import disable_progress_bars
+
+    from rnnzoo.cli.card_commands import additions
+    from rnnzoo.format.manifest import read_manifest
+    from rnnzoo.hub.names import resolve
+    from rnnzoo.hub.pushing import push
+    from rnnzoo.hub.repositories import check_names
+    from rnnzoo.terminal.display import say
+    from rnnzoo.terminal.progress_display import ProgressDisplay
+
+    check_names(repository, tag, revision)
+    folder = resolve(zoo)
+    said = additions(read_manifest(folder), results)
+    if dry_run:
+        _show_plan(folder, repository, tag or revision, said)
+        return
+    disable_progress_bars()
+    with ProgressDisplay("checking", transient=True) as progress:
+        progress.start()
+
+        def report(what: str, done: float, total: float) -> None:
+            if what == "uploading":
+                done, total, unit = done / 1e6, total / 1e6, "MB"
+            else:
+                unit = "rows"
+            progress.bars.update(progress.chief, description=what, completed=done, total=total, unit=unit)
+
+        made = push(folder, repository, private=private, tag=tag, revision=revision, report=report, **said)
+    count = f"{len(made.files)} files, {made.size / 1e6:,.1f} MB, uploaded" if made.files else "nothing new to upload"
+    say(f"{repository}: {count}.")
+    named = f", tag {tag}" if made.tagged == made.commit else ""
+    say(f"Commit {made.commit}{named}: {made.address}")
+    if made.tagged not in (None, made.commit):
+        say(f"The tag {tag} stays at commit {made.tagged}, which has the same zoo.")
+
+
+def _show_plan(folder: Path, repository: str, revision: str, said: Additions) -> None:
+    """List what would be published, after the checks that need no Hub."""
+    from rich.table import Table
+
+    from rnnzoo.hub.pushing import sound_zoo
+    from rnnzoo.hub.repository_files import published_files
+    from rnnzoo.terminal.display import TerminalConsole
+    from rnnzoo.zoo.cards import CARD
+
+    files = published_files(sound_zoo(folder), repository, revision, said)
+    console = TerminalConsole()
+    table = Table("file", "bytes", title=f"{repository} would hold")
+    for file in files:
+        table.add_row(file.path, f"{file.size:,}")
+    console.table(table)
+    (card,) = (file.source for file in files if file.path == CARD)
+    assert isinstance(card, bytes)
+    console.line_of_text(f"{len(files)} files, {sum(file.size for file in files) / 1e6:,.1f} MB. Its {CARD}:\n")
+    console.line_of_text(card.decode())
 
 
 @click.command("pull")

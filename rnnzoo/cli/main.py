@@ -32,6 +32,7 @@ _LAZY_COMMANDS = {
     "list": "rnnzoo.cli.list_command:list_command",
     "pull": "rnnzoo.cli.hub_commands:pull_command",
     "remove": "rnnzoo.cli.hub_commands:remove_command",
+    "push": "rnnzoo.cli.hub_commands:push_command",
 }
 
 

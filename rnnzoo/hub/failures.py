@@ -89,15 +89,59 @@ def reason(error: RnnzooError) -> str:
 def _unreachable(name: str, error: Exception) -> RnnzooError:
     from huggingface_hub import constants
 
-    offline = constants.HF_HUB_OFFLINE
-    reason = "HF_HUB_OFFLINE is set" if offline else _first_line(error)
-    remedy = "Unset it" if offline else "Connect to the network, or try again later"
+    reason = _why(error)
+    remedy = "Unset it" if constants.HF_HUB_OFFLINE else "Connect to the network, or try again later"
     return HubUnreachable(
         f"{name} could not be fetched from the Hub ({reason}). {remedy}; what was fetched whole before is kept.", reason
     )
+
+
+def _why(error: Exception) -> str:
+    """Why the Hub could not be used, in a few words."""
+    from huggingface_hub import constants
+
+    return "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else _first_line(error)
 
 
 def _first_line(error: BaseException) -> str:
     # huggingface_hub's own text may only say "due to the above error", which is its cause.
     error = error.__cause__ or error
     return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+
+
+@contextmanager
+def clear_push_errors(repository: str, reached: str = "nothing of it is half published") -> Iterator[None]:
+    """Turn the Hub's errors while a zoo is published into one sentence each.
+
+    Args:
+        repository: the one that is pushed to.
+        reached: what holds at this point, for errors after which the same command is to be given again.
+    """
+    from huggingface_hub import errors
+
+    namespace = repository.partition("/")[0]
+    # What the Hub answers may be no answer at all, and uploads wrap their errors in a RuntimeError.
+    failures: tuple[type[Exception], ...] = (*of_the_network(), RuntimeError, ValueError, LookupError)
+    try:
+        yield
+    except failures as error:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if status == 401 and not isinstance(error, errors.RepositoryNotFoundError):
+            raise UsageError(
+                f"The Hub does not know the token that is here: log in with `hf auth login`, or set HF_TOKEN to a "
+                f"token with the right to write to {namespace}."
+            ) from error
+        if isinstance(error, errors.RepositoryNotFoundError) or status == 403:
+            raise UsageError(
+                f"The token that is here may not write to {repository} on the Hub, or the repository is another's: "
+                f"use a token with the right to write to {namespace}, or give another name."
+            ) from error
+        if status in (409, 412):
+            raise RnnzooError(
+                f"Somebody else changed {repository} on the Hub while this zoo was uploaded, and what they did was "
+                "kept: look at what is there now, and push again."
+            ) from error
+        raise RnnzooError(
+            f"{repository} could not be published on the Hub ({_why(error)}); {reached}: give the same command "
+            "again, and what was uploaded is not uploaded again."
+        ) from error
