@@ -22,7 +22,7 @@ CONFIG = EmulationConfig(
 )
 LOSSES = {
     "constant": 0.071,
-    "truth": 0.017,
+    "labels": 0.017,
     "statistics": 0.069,
     "flat": 0.066,
     "transformer": 0.068,
@@ -59,7 +59,7 @@ def write_results(
             quality = LOSSES.get(encoder, 0.05) * (1 + 0.04 * random.standard_normal())
             lines.append(_emulation(folder, kind, encoder, seed, quality, rows, random))
             for asked in PROPERTIES[kind]:
-                modes = ("frozen",) if encoder in ("constant", "truth") else ("frozen", "supervised")
+                modes = ("frozen",) if encoder in ("constant", "labels") else ("frozen", "supervised")
                 lines += [_downstream(kind, encoder, seed, asked, mode, quality, random) for mode in modes]
     (folder / "runs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder
@@ -71,7 +71,7 @@ def _common(kind: str, run_kind: str, encoder: str, seed: int, details: tuple[st
         "run": "/".join((run_kind, encoder.replace(":", "_").replace("/", "_"), *details, f"seed-{seed}")),
         "kind": run_kind,
         "encoder": encoder,
-        "mechanistic": None if encoder in ("constant", "truth") else encoder in MECHANISTIC,
+        "mechanistic": None if encoder in ("constant", "labels") else encoder in MECHANISTIC,
         "seed": seed,
         "profile": "quick",
         "config": config,

@@ -78,7 +78,7 @@ def records(folder: Path) -> dict[str, dict[str, Any]]:
 @pytest.fixture(scope="module")
 def results(built_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("benchmark") / "results"
-    outcome = run(built_folder, folder, ["constant", "truth", "statistics", "non-interactive"], seeds=[0, 1])
+    outcome = run(built_folder, folder, ["constant", "labels", "statistics", "non-interactive"], seeds=[0, 1])
     assert (outcome.runs, outcome.new_runs, outcome.failures) == (2 * (4 * 3 + 2 * 2), 2 * (4 * 3 + 2 * 2), {})
     return folder
 
@@ -94,8 +94,8 @@ def test_every_run_is_one_line_with_its_numbers(results: Path) -> None:
     task = found["downstream/statistics/task/supervised/seed-0"]
     assert (task["property"], task["mode"], task["mechanistic"]) == ("task", "supervised", True)
     assert set(task["metrics"]["ood_test"]) == {"exact", "offsets", "cross_entropy"}
-    assert "downstream/truth/task/supervised/seed-0" not in found
-    assert found["emulation/truth/seed-0"]["mechanistic"] is None
+    assert "downstream/labels/task/supervised/seed-0" not in found
+    assert found["emulation/labels/seed-0"]["mechanistic"] is None
     assert all(np.isfinite(v) for r in found.values() for m in r["metrics"].values() for v in m.values())
 
 

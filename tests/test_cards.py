@@ -213,7 +213,7 @@ def test_it_names_what_to_cite(built_folder: Path) -> None:
 
 
 def test_baselines_come_from_results_of_this_zoo(built_folder: Path, tmp_path: Path) -> None:
-    results = write_results(tmp_path / "results", encoders=("constant", "truth", "flat"), seeds=2)
+    results = write_results(tmp_path / "results", encoders=("constant", "labels", "flat"), seeds=2)
     command = ["card", str(built_folder), "--repository", "rnnzoo/languages", "--results", str(results)]
     refused = CliRunner().invoke(cli, command)
     assert refused.exit_code != 0

@@ -76,7 +76,7 @@ def test_joined_rows_are_embedded_unless_tasks_must_be_known(zoo: Zoo, other_zoo
     flat = build_encoder("flat", context)
     assert np.array_equal(flat.embed(joined)[: len(zoo)], flat.embed(zoo))
     with pytest.raises(UsageError, match="one by one"):
-        build_encoder("truth", context).embed(joined)
+        build_encoder("labels", context).embed(joined)
 
 
 def test_what_cannot_be_joined_is_named(zoo: Zoo, digit_zoo: Zoo, small_recipe: Recipe, tmp_path: Path) -> None:

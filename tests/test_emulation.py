@@ -16,7 +16,7 @@ from rnnzoo.emulation.data import EmulationData, load_data
 from rnnzoo.emulation.divergences import DIVERGENCES
 from rnnzoo.emulation.emulator import Emulator
 from rnnzoo.emulation.trainer import EmulationTraining, evaluate
-from rnnzoo.encoders.parts.truth import truth_features
+from rnnzoo.encoders.parts.label_features import label_features
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.kinds.digits import network_inputs
 from rnnzoo.networks.network import Network
@@ -58,7 +58,7 @@ def test_batches_of_images_are_what_the_networks_saw(digit_zoo: Zoo) -> None:
     inputs, targets = digits.batch(torch.tensor([1]), torch.tensor([2]))
     assert np.array_equal(inputs[:, 0].numpy(), network_inputs(digit_zoo[1]["tiles"][2]))
     assert np.array_equal(targets[:, 0].half().numpy(), digit_zoo[1]["log_probs"][2])
-    assert np.allclose(digits.truth[:, :2].norm(dim=1), 1)
+    assert np.allclose(digits.labels[:, :2].norm(dim=1), 1)
     training = EmulationTraining(digits, "flat", replace(CONFIG, rows_per_step=2))
     training.run(until=2)
     assert np.isfinite(training.losses).all()
@@ -70,11 +70,11 @@ def test_fewer_rollouts_bound_memory(zoo: Zoo) -> None:
     assert few.recorded.untyped_storage().nbytes() == len(few) * 3 * 42
 
 
-def test_truth_tells_task_step_and_accuracy(zoo: Zoo) -> None:
-    truth = truth_features(zoo).numpy()
-    assert truth.shape == (len(zoo), 20)
-    assert np.array_equal(truth[:, :18].reshape(-1, 3, 6).argmax(-1) - 3, zoo["task"])
-    assert np.array_equal(truth[:, 19], zoo["accuracy"])
+def test_labels_tell_task_step_and_accuracy(zoo: Zoo) -> None:
+    labels = label_features(zoo).numpy()
+    assert labels.shape == (len(zoo), 20)
+    assert np.array_equal(labels[:, :18].reshape(-1, 3, 6).argmax(-1) - 3, zoo["task"])
+    assert np.array_equal(labels[:, 19], zoo["accuracy"])
 
 
 @pytest.mark.parametrize("z_enters", ["first", "every"])

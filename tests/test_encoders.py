@@ -27,6 +27,7 @@ from rnnzoo.encoders import (
     prepare,
     save_encoder,
 )
+from rnnzoo.encoders.registry import CONTROLS
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.kinds import find_kind
 from rnnzoo.networks.network import Network
@@ -34,7 +35,7 @@ from rnnzoo.networks.symmetry import symmetry_of
 from rnnzoo.zoo.zoo import Zoo
 
 NETWORK = Network(6, 8, 2, 6)
-CONTEXT = Context(NETWORK, InputSpace("tokens", 6), probe_length=7, truth_size=20)
+CONTEXT = Context(NETWORK, InputSpace("tokens", 6), probe_length=7, labels_size=20)
 
 
 class AverageEncoder(Encoder):
@@ -86,14 +87,14 @@ COMPILED = {"dwsnet": pytest.mark.slow}
 def some_rows(models: int = 4, network: Network = NETWORK) -> Rows:
     generator = torch.Generator().manual_seed(3)
     weights = torch.randn(models, network.parameter_count, generator=generator) * 0.4
-    return Rows(network, weights, truth=torch.rand(models, 20, generator=generator))
+    return Rows(network, weights, labels=torch.rand(models, 20, generator=generator))
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=COMPILED.get(name, ())) for name in encoder_names()])
 @pytest.mark.parametrize("layers", [1, 3])
 def test_every_encoder_takes_any_shape_and_trains(name: str, layers: int) -> None:
     network = Network(5, 7, layers, 3)
-    context = Context(network, InputSpace("dense", 5, -0.4, 2.8), probe_length=6, z_size=9, truth_size=20)
+    context = Context(network, InputSpace("dense", 5, -0.4, 2.8), probe_length=6, z_size=9, labels_size=20)
     encoder = build_encoder(name, context, "quick")
     z = encode(encoder, some_rows(network=network), 9)
     assert torch.allclose(z.norm(dim=1), torch.ones(4), atol=1e-5)
@@ -115,9 +116,9 @@ def test_training_end_to_end_prepares_permuted_units_anew(zoo: Zoo) -> None:
     train_end_to_end(asked, 1, encoder, data.networks, torch.zeros(len(zoo), 1), config, seed=0)
 
 
-def test_permuted_rows_keep_function_and_truth_and_are_prepared_anew() -> None:
+def test_permuted_rows_keep_function_and_labels_and_are_prepared_anew() -> None:
     encoder = build_encoder(f"{__name__}:PreparedAndPermutedEncoder", CONTEXT)
-    encoder.needs_truth = True  # type: ignore[misc]
+    encoder.needs_labels = True  # type: ignore[misc]
     rows = prepare(encoder, some_rows())
     asked = torch.eye(6)[None, None, :, :]
     before = rows.prober.run(asked)
@@ -126,7 +127,7 @@ def test_permuted_rows_keep_function_and_truth_and_are_prepared_anew() -> None:
     assert not torch.equal(permuted.weights, rows.weights)
     assert permuted.prepared is not None
     assert torch.equal(permuted.prepared, encoder.prepare(permuted.weights))
-    assert permuted.truth is rows.truth
+    assert permuted.labels is rows.labels
     assert torch.allclose(permuted.prober.run(asked), before, atol=1e-5)
 
 
@@ -220,7 +221,7 @@ def test_wrong_answers_of_an_encoder_are_named() -> None:
         encode(build_encoder("tests.test_encoders:NotANumberEncoder", CONTEXT), some_rows(), 16)
 
 
-@pytest.mark.parametrize("name", ["statistics", "interactive", "truth"])
+@pytest.mark.parametrize("name", ["statistics", "interactive", "labels"])
 def test_a_saved_encoder_embeds_as_before(name: str, zoo: Zoo, tmp_path: Path) -> None:
     encoder = build_encoder(name, load_data(zoo).context(16, 0), "quick")
     before = encoder.embed(zoo)
@@ -244,3 +245,53 @@ def test_damaged_or_missing_encoders_are_named(tmp_path: Path, zoo: Zoo) -> None
     (tmp_path / "encoder.safetensors").write_bytes(b"nothing")
     with pytest.raises(RnnzooError, match="is not what was saved"):
         rnnzoo.load_encoder(tmp_path)
+
+
+def context_with_examples(networks: int = 40) -> Context:
+    inputs = nn.functional.one_hot(torch.arange(12 * 7).view(12, 7) * 7 % 11 % 6, 6).float()
+    return replace(CONTEXT, example_inputs=inputs, example_weights=some_rows(networks).weights)
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_a_control_is_kept_and_has_no_company_and_learns_nothing_of_networks(name: str, tmp_path: Path) -> None:
+    encoder = (
+        build_encoder(name, context_with_examples(), probes=3) if name != "random" else build_encoder(name, CONTEXT)
+    )
+    rows = some_rows(10)
+    z = encode(encoder, rows, 16)
+    assert torch.allclose(encode(encoder, rows.take(torch.tensor([7, 2])), 16), z[[7, 2]], atol=1e-5)
+    assert {name for name, value in encoder.named_parameters() if value.requires_grad} <= {"table"}
+    save_encoder(encoder, tmp_path / "kept")
+    assert torch.equal(encode(rnnzoo.load_encoder(tmp_path / "kept"), rows, 16), z)
+
+
+def test_components_of_answers_are_uncorrelated_and_of_unit_variance() -> None:
+    context = context_with_examples()
+    encoder = build_encoder("answers", context, probes=3)
+    assert context.example_weights is not None
+    found = encoder(Rows(NETWORK, context.example_weights))
+    assert torch.allclose(found.T @ found / len(found), torch.eye(16), atol=1e-3)
+
+
+def test_a_training_network_is_nearest_to_itself_and_a_shuffled_one_is_another() -> None:
+    context = context_with_examples()
+    assert context.example_weights is not None
+    rows = Rows(NETWORK, context.example_weights)
+    nearest = build_encoder("nearest", context, probes=3)
+    assert len(nearest(rows).unique(dim=0)) == len(rows)
+    torch.manual_seed(0)
+    plain = build_encoder("answers", context, probes=3)
+    torch.manual_seed(0)
+    shuffled = build_encoder("shuffled", context, probes=3)
+    same = (torch.cdist(plain(rows), shuffled(rows)).diagonal() < 1e-2).float().mean()
+    assert same < 0.2
+    assert (torch.cdist(shuffled(rows), plain(rows)).amin(1) < 1e-2).all()
+
+
+def test_destroyed_networks_keep_the_statistics_of_every_tensor() -> None:
+    encoder = build_encoder("permuted", context_with_examples(), probes=3)
+    weights = some_rows(2).weights
+    for parameter in NETWORK.parameters():
+        before, after = (w[:, parameter.offset : parameter.stop] for w in (weights, weights[:, encoder.order]))
+        assert torch.equal(before.sort(1).values, after.sort(1).values)
+        assert parameter.size < 9 or not torch.equal(before, after)

@@ -11,6 +11,7 @@ from rnnzoo.emulation.config import PROFILES
 from rnnzoo.emulation.data import load_data
 from rnnzoo.emulation.trainer import EmulationTraining
 from rnnzoo.encoders import encoder_names
+from rnnzoo.encoders.registry import CONTROLS
 from rnnzoo.zoo.zoo import Zoo
 
 PAGE = (Path(__file__).parents[1] / "docs" / "encoders.md").read_text()
@@ -18,7 +19,7 @@ PAGE = (Path(__file__).parents[1] / "docs" / "encoders.md").read_text()
 
 def test_the_page_lists_every_encoder() -> None:
     listed, timed = (re.findall(r"^\| `([a-z-]+)` \|", part, flags=re.MULTILINE) for part in PAGE.split("## Speed"))
-    assert listed == encoder_names()
+    assert listed == [*encoder_names(), *CONTROLS]
     assert set(timed) == set(encoder_names())
 
 

@@ -34,7 +34,7 @@ from rnnzoo.errors import RnnzooError
 from rnnzoo.kinds.languages import describe_task
 from rnnzoo.zoo.cards.markdown_text import escape
 
-FEW = ("constant", "truth", "flat", "dwsnet", "interactive", "rollout-probing")
+FEW = ("constant", "labels", "flat", "dwsnet", "interactive", "rollout-probing")
 LARGEST_PAGE = 3_000_000
 PUBLISHED = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
 needs_browser = pytest.mark.skipif(
@@ -143,11 +143,11 @@ def _set_losses(folder: Path, losses: dict[str, list[float]]) -> Results:
 
 
 def test_the_table_ranks_marks_the_best_and_sets_rails_apart(tmp_path: Path) -> None:
-    encoders = ("truth", "flat", "interactive", "constant", "dwsnet")
+    encoders = ("labels", "flat", "interactive", "constant", "dwsnet")
     folder = write_results(tmp_path / "results", encoders=encoders, seeds=2, models=2)
     results = _set_losses(folder, {"flat": [0.03, 0.03], "interactive": [0.05, 0.05], "dwsnet": [0.04, 0.04]})
     table = collect_report(results).emulation
-    assert [line.encoder for line in table.lines] == ["constant", "flat", "dwsnet", "interactive", "truth"]
+    assert [line.encoder for line in table.lines] == ["constant", "flat", "dwsnet", "interactive", "labels"]
     assert [line.rail for line in table.lines] == [True, False, False, False, True]
     assert [line.cells[0].best for line in table.lines] == [False, True, False, False, False]
     paper = table.heads.index(("total variation ↓", "paper"))

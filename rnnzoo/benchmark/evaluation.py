@@ -36,7 +36,8 @@ def evaluate(
 
     Args:
         zoo: folder or name, as `rnnzoo.load` takes it.
-        encoders: names or "module:Class", or "all" of rnnzoo's own and of those that installed packages announce.
+        encoders: names or "module:Class", or "all" of rnnzoo's own and of those that installed packages announce, or
+            "controls".
             Processes of their own import a class by its name: one that a notebook defines goes into a module.
         seeds: how many, from 0, or which ones.
         profile: "quick" (minutes), "standard" (a day on two cores) or "paper" (the paper's 100,000 steps).
@@ -63,10 +64,12 @@ def evaluate(
     from rnnzoo.benchmark.report import write_report
     from rnnzoo.benchmark.run import run_benchmark
     from rnnzoo.encoders import encoder_names
+    from rnnzoo.encoders.registry import CONTROLS
 
     config = BenchmarkConfig.of_profile(profile, dict(settings or {}))
+    groups = {"all": encoder_names(), "controls": list(CONTROLS)}
     given = [encoders] if isinstance(encoders, str) else encoders
-    named = [name for text in given for name in (encoder_names() if text == "all" else [text])]
+    named = [name for text in given for name in groups.get(text, [text])]
     chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not chosen or any(not isinstance(seed, int) or seed < 0 for seed in chosen):
         raise UsageError(f"seeds={seeds!r} is impossible: give how many, at least 1, or a list of whole numbers.")

@@ -161,7 +161,7 @@ class Matrix:
                 jobs.append(Job(run_name("emulation", encoder, seed), payload))
         for seed in self.seeds:
             for encoder in self.encoders if self.supervised else ():
-                # The constant and the truth encoder read nothing from a network, so labels cannot train them.
+                # Rails and controls learn nothing of networks, so labels cannot train them.
                 if encoder in RAILS:
                     continue
                 for asked in self.properties:

@@ -19,8 +19,8 @@ from rnnzoo.kinds import find_kind
 
 RUNS_NAME = "runs.jsonl"
 RECORD_NAME = "record.json"
-RAILS = ("constant", "truth")
-"""Encoders that read nothing from a network; they tell what a loss is worth."""
+RAILS = ("constant", "labels", "answers", "nearest", "random", "permuted", "shuffled")
+"""The rails and the controls, which compete with nobody; they tell what a loss is worth."""
 
 
 def published_losses(kind: str) -> dict[str, Estimate]:
@@ -110,12 +110,12 @@ class Results:
 
     def ranking(self) -> list[str]:
         """Encoders from the best to the worst validation total variation, those without one behind; of the rails the
-        constant comes first and the truth last.
+        constant comes first and the labels last.
         """
 
         def place(encoder: str) -> tuple[int, float, str]:
             found = mean_of(self.emulation(encoder), "validation", "total_variation")
-            rank = {"constant": 0, "truth": 2}.get(encoder, 1)
+            rank = {"constant": 0, "labels": 2}.get(encoder, 1)
             return rank, found.mean if found and not math.isnan(found.mean) else math.inf, encoder
 
         return sorted({run.encoder for run in self.runs}, key=place)

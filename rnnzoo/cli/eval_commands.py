@@ -18,7 +18,7 @@ from rnnzoo.errors import UsageError
 @revision_option
 @click.option("--encoders", default="all", show_default=True,
               help="Names with commas between them (see docs/encoders.md), or all of rnnzoo's own and all that "
-              "installed packages announce.")  # fmt: skip
+              "installed packages announce, or controls, which no encoder should lose to.")  # fmt: skip
 @click.option("--encoder", "own_encoders", multiple=True, metavar="NAME|MODULE:CLASS",
               help="Add an encoder, your own for example. Without --encoders it meets only the two rails.")  # fmt: skip
 @click.option("--seeds", default="3", show_default=True,
@@ -115,7 +115,7 @@ def _show(folder: Path) -> None:
 def _encoders(named: str, own: Sequence[str]) -> list[str]:
     context = click.get_current_context()
     if own and context.get_parameter_source("encoders") is click.core.ParameterSource.DEFAULT:
-        return ["constant", "truth", *own]
+        return ["constant", "labels", *own]
     return [*(name.strip() for name in named.split(",")), *own]
 
 

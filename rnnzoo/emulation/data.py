@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rnnzoo.encoders.parts.truth import truth_features
+from rnnzoo.encoders.parts.label_features import label_features
 from rnnzoo.encoders.protocol import Context, InputSpace, Rows
 from rnnzoo.errors import UsageError
 from rnnzoo.format.recorded_inputs import RecordedInputs
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EXAMPLES = 64
 ROWS_AT_ONCE = 256
 LOWEST_LOG_PROB = -60.0
-_TENSORS = ("steps", "weights", "recorded", "log_probs", "truth")
+_TENSORS = ("steps", "weights", "recorded", "log_probs", "labels")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class EmulationData:
         weights: float32 [R, P].
         recorded: tokens uint8 [R, S, positions], or tiles of pixels uint8 [R, S, positions - 1, input_size].
         log_probs: float16 [R, S, positions, output_size].
-        truth: float32 [R, truth_size]; see `rnnzoo.encoders.parts.truth.truth_features`.
+        labels: float32 [R, labels_size]; see `rnnzoo.encoders.parts.label_features.label_features`.
     """
 
     inputs: RecordedInputs
@@ -50,7 +50,7 @@ class EmulationData:
     weights: Tensor
     recorded: Tensor
     log_probs: Tensor
-    truth: Tensor
+    labels: Tensor
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -62,8 +62,8 @@ class EmulationData:
 
     @property
     def networks(self) -> Rows:
-        """The networks as encoders see them, with their truth."""
-        return Rows(self.network, self.weights, None, self.truth)
+        """The networks as encoders see them, with their labels."""
+        return Rows(self.network, self.weights, None, self.labels)
 
     def batch(self, rows: Tensor, rollouts: Tensor) -> tuple[Tensor, Tensor]:
         """Some rollouts of some rows, time first.
@@ -94,7 +94,7 @@ class EmulationData:
             input_space(self.inputs, self.network),
             self.probe_length,
             z_size,
-            self.truth.shape[1],
+            self.labels.shape[1],
             inputs,
             self.weights,
         )
@@ -153,8 +153,8 @@ def load_data(zoo: Zoo, rollouts: int | None = None) -> EmulationData:
         recorded = recorded[:, :, : inputs.positions]
     steps = torch.from_numpy(zoo["step"].astype(np.int64))
     length = zoo.kind.probe_length(inputs)
-    truth = truth_features(zoo)
-    return EmulationData(inputs, length, zoo.network, zoo.row_numbers, steps, weights, recorded, log_probs, truth)
+    labels = label_features(zoo)
+    return EmulationData(inputs, length, zoo.network, zoo.row_numbers, steps, weights, recorded, log_probs, labels)
 
 
 def input_space(inputs: RecordedInputs, network: Network) -> InputSpace:

@@ -14,7 +14,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rnnzoo.encoders.parts.truth import truth_features
+from rnnzoo.encoders.parts.label_features import label_features
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.files import limits
 from rnnzoo.networks.network import Network
@@ -68,7 +68,7 @@ class Context:
         input_space: the inputs they know.
         probe_length: steps per probing sequence (system: 22 for tokens, 50 for tiles).
         z_size: numbers in z.
-        truth_size: numbers in `Rows.truth`.
+        labels_size: numbers in `Rows.labels`.
         example_inputs: recorded rollouts of the training split, dense [E, positions, input_size], or None when an
             encoder is loaded.
         example_weights: weights of the training split, [E, P], or None when an encoder is loaded.
@@ -78,13 +78,13 @@ class Context:
     input_space: InputSpace
     probe_length: int = 22
     z_size: int = 16
-    truth_size: int = 0
+    labels_size: int = 0
     example_inputs: Tensor | None = field(default=None, compare=False, repr=False)
     example_weights: Tensor | None = field(default=None, compare=False, repr=False)
 
     def as_json(self) -> dict[str, Any]:
         """The fields that a saved encoder needs to be built again."""
-        names = ("probe_length", "z_size", "truth_size")
+        names = ("probe_length", "z_size", "labels_size")
         own = {name: getattr(self, name) for name in names}
         return {"network": asdict(self.network), "input_space": asdict(self.input_space), **own}
 
@@ -97,13 +97,13 @@ class Rows:
         network: their shape.
         weights: flat weights [M, P].
         prepared: what the encoder's `prepare` made of these rows, or None.
-        truth: task, step and accuracy as numbers [M, truth_size]; for the upper rail alone. None where unknown.
+        labels: task, step and accuracy as numbers [M, labels_size]; for the upper rail alone. None where unknown.
     """
 
     network: Network
     weights: Tensor
     prepared: Tensor | None = None
-    truth: Tensor | None = None
+    labels: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -111,7 +111,7 @@ class Rows:
     def take(self, rows: Tensor) -> Rows:
         """Some of the networks, by number, int64 [N]."""
         prepared = None if self.prepared is None else self.prepared[rows]
-        return Rows(self.network, self.weights[rows], prepared, None if self.truth is None else self.truth[rows])
+        return Rows(self.network, self.weights[rows], prepared, None if self.labels is None else self.labels[rows])
 
     @property
     def tensors(self) -> dict[str, Tensor]:
@@ -133,14 +133,14 @@ class Encoder(nn.Module, ABC):
         captured_in_training: on a CUDA device the trainer records one training step and replays it; False for a
             `forward` that reads what changes from step to step on the host, such as a counter or Python's `random`, or
             that puts new tensors in the place of its own instead of changing their values.
-        needs_truth: it reads `Rows.truth` (the upper rail).
+        needs_labels: it reads `Rows.labels` (the upper rail).
         profiles: settings that differ from the defaults, which are the paper's, by name of the profile.
     """
 
     mechanistic: ClassVar[bool | None] = None
     permuted_in_training: ClassVar[bool] = False
     captured_in_training: ClassVar[bool] = True
-    needs_truth: ClassVar[bool] = False
+    needs_labels: ClassVar[bool] = False
     profiles: ClassVar[dict[str, dict[str, Any]]] = {}
 
     def __init__(self, context: Context) -> None:
@@ -168,12 +168,12 @@ class Encoder(nn.Module, ABC):
         """Embeddings of every row of a zoo, unit length, float32 [rows, z_size]; NaN where the weights diverged.
 
         Args:
-            zoo: a zoo or, unless the encoder needs the truth, rows that `rnnzoo.concatenate` joined.
+            zoo: a zoo or, unless the encoder needs labels, rows that `rnnzoo.concatenate` joined.
             models_at_once: rows embedded together, which bounds memory.
 
         Raises:
             UsageError: the zoo's networks have another shape than the encoder was built for, or joined rows for an
-                encoder that needs the truth.
+                encoder that needs labels.
         """
         if zoo.network != self.context.network:
             raise UsageError(
@@ -190,8 +190,8 @@ class Encoder(nn.Module, ABC):
                 continue
             part = part[sound]
             weights = torch.from_numpy(part["weights"]).to(device)
-            truth = truth_features(part).to(device) if self.needs_truth else None
-            rows = Rows(zoo.network, weights, truth=truth)
+            labels = label_features(part).to(device) if self.needs_labels else None
+            rows = Rows(zoo.network, weights, labels=labels)
             embeddings[start + sound] = embed_rows(self, rows, models_at_once).cpu().numpy()
         return embeddings
 
@@ -231,10 +231,10 @@ def not_finite(encoder: nn.Module, unsound: int, networks: int) -> RnnzooError:
 
 @torch.no_grad()
 def prepare(encoder: Encoder, rows: Rows, rows_at_once: int = 512) -> Rows:
-    """The same networks with what the encoder's `prepare` makes of each, and the truth only where it asks for it."""
+    """The same networks with what the encoder's `prepare` makes of each, and labels only where it asks for it."""
     made = [part for part in map(encoder.prepare, rows.weights.split(rows_at_once)) if part is not None]
-    truth = rows.truth if encoder.needs_truth else None
-    return Rows(rows.network, rows.weights, torch.cat(made) if made else None, truth)
+    labels = rows.labels if encoder.needs_labels else None
+    return Rows(rows.network, rows.weights, torch.cat(made) if made else None, labels)
 
 
 def permute(encoder: Encoder, rows: Rows, permutations: Mapping[str, Tensor]) -> Rows:

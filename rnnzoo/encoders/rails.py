@@ -1,4 +1,7 @@
-"""The two rails of every emulation table: knowing nothing of a network, and knowing what there is to know."""
+"""The two rails of every emulation table: knowing nothing of a network, and being told its labels.
+
+Labels may be passed: they do not determine how a network behaves.
+"""
 
 from __future__ import annotations
 
@@ -22,25 +25,25 @@ class ConstantEncoder(Encoder):
         return self.z.expand(len(rows), -1)
 
 
-class TruthEncoder(Encoder):
+class LabelsEncoder(Encoder):
     """z from the network's task, training step and accuracy instead of the network: the upper rail.
 
     Args:
         hidden_size: width of the MLP's two hidden layers.
     """
 
-    needs_truth = True
+    needs_labels = True
 
     def __init__(self, context: Context, hidden_size: int = 128) -> None:
         super().__init__(context)
-        self.mlp = mlp((context.truth_size, hidden_size, hidden_size, context.z_size))
+        self.mlp = mlp((context.labels_size, hidden_size, hidden_size, context.z_size))
 
     def forward(self, rows: Rows) -> Tensor:
         """The embedding before normalisation, [M, z_size].
 
         Raises:
-            RnnzooError: the rows come without their truth.
+            RnnzooError: the rows come without their labels.
         """
-        if rows.truth is None:
-            raise RnnzooError("The encoder truth needs each row's task, step and accuracy, and these rows have none.")
-        return self.mlp(rows.truth)
+        if rows.labels is None:
+            raise RnnzooError("The encoder labels needs each row's task, step and accuracy, and these rows have none.")
+        return self.mlp(rows.labels)

@@ -14,7 +14,7 @@ ENTRY_POINTS = "rnnzoo.encoders"
 
 BUILT_IN = {
     "constant": "rnnzoo.encoders.rails:ConstantEncoder",
-    "truth": "rnnzoo.encoders.rails:TruthEncoder",
+    "labels": "rnnzoo.encoders.rails:LabelsEncoder",
     "statistics": "rnnzoo.encoders.statistics:StatisticsEncoder",
     "flat": "rnnzoo.encoders.flat:FlatEncoder",
     "transformer": "rnnzoo.encoders.transformer:TransformerEncoder",
@@ -27,6 +27,15 @@ BUILT_IN = {
 }
 """rnnzoo's encoders: the two rails, the six of the paper and three more."""
 
+CONTROLS = {
+    "answers": "rnnzoo.encoders.controls:AnswersEncoder",
+    "nearest": "rnnzoo.encoders.controls:NearestEncoder",
+    "random": "rnnzoo.encoders.controls:RandomEncoder",
+    "permuted": "rnnzoo.encoders.controls:PermutedEncoder",
+    "shuffled": "rnnzoo.encoders.controls:ShuffledEncoder",
+}
+"""Controls that are run when they are named, or all of them as "controls"."""
+
 
 def encoder_names() -> list[str]:
     """Every name that `find_encoder` knows: built in, then announced by installed packages."""
@@ -36,7 +45,7 @@ def encoder_names() -> list[str]:
 
 def is_installed(name: str) -> bool:
     """Whether a name or "module:Class" is of rnnzoo or announced by an installed package, and not just any code."""
-    known = {**BUILT_IN, **{point.name: point.value for point in entry_points(group=ENTRY_POINTS)}}
+    known = {**BUILT_IN, **CONTROLS, **{point.name: point.value for point in entry_points(group=ENTRY_POINTS)}}
     return name in known or name in known.values()
 
 
@@ -47,12 +56,12 @@ def find_encoder(name: str) -> type[Encoder]:
         UsageError: no such name, module or class, or a class that is no `Encoder`.
     """
     announced = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
-    target = BUILT_IN.get(name) or announced.get(name) or name
+    target = BUILT_IN.get(name) or CONTROLS.get(name) or announced.get(name) or name
     module_name, colon, class_name = target.partition(":")
     if not colon:
         raise UsageError(
-            f"There is no encoder named {name!r}: choose one of {', '.join(encoder_names())}, or name a class of "
-            "your own as package.module:ClassName."
+            f"There is no encoder named {name!r}: choose one of {', '.join([*encoder_names(), *CONTROLS])}, or name a "
+            "class of your own as package.module:ClassName."
         )
     try:
         found: Any = importlib.import_module(module_name)

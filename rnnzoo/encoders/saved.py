@@ -32,7 +32,7 @@ class _SavedContext:
     input_space: InputSpace
     probe_length: _Size
     z_size: _Size
-    truth_size: _Size
+    labels_size: _Size
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 LABELS = {
     "constant": "constant z",
-    "truth": "truth as z",
+    "labels": "labels as z",
     "statistics": "layer-wise statistics",
     "flat": "flattened weights",
     "transformer": "parameter transformer",
@@ -17,6 +17,11 @@ LABELS = {
     "interactive": "interactive probing",
     "probe-generator": "probe generator",
     "rollout-probing": "rollout probing",
+    "answers": "components of answers",
+    "nearest": "nearest by answers",
+    "random": "random function of weights",
+    "permuted": "destroyed networks",
+    "shuffled": "other networks",
 }
 """What tables and pictures call rnnzoo's own encoders; the first six after the rails are named as in the paper."""
 
@@ -45,7 +50,7 @@ _SALTIRE = "M-1,-.7L-.7,-1L0,-.3L.7,-1L1,-.7L.3,0L1,.7L.7,1L0,.3L-.7,1L-1,.7L-.3
 # for the largest smallest distance between any two, with normal vision and with each of its three deficiencies.
 STYLES = {
     "constant": Style("#474e5c", "#7c8492", (1, 3), "square"),
-    "truth": Style("#10141c", "#e8eaee", (1, 3), "diamond"),
+    "labels": Style("#10141c", "#e8eaee", (1, 3), "diamond"),
     "statistics": Style("#f2440c", "#c07408", (7, 3), "triangle-up"),
     "flat": Style("#b8003a", "#d9484e", (2, 2), "triangle-down"),
     "transformer": Style("#790085", "#fa61b5", (9, 3, 2, 3), _SALTIRE),
@@ -61,6 +66,7 @@ _OTHERS = (
     Style("#9c4d10", "#ffb26b", (3, 1), _STAR),
     Style("#5a5f9e", "#a9b0f5", (3, 1), "triangle-down"),
     Style("#7a3350", "#f19bb9", (3, 1), "circle"),
+    Style("#5d6b2f", "#c3d27a", (3, 1), "square"),
 )
 
 

@@ -1,1 +1,1 @@
-"""What encoders are made of: layers, connections between neurons, the truth that the upper rail reads."""
+"""What encoders are made of: layers, connections between neurons, the labels that the upper rail reads."""

@@ -11,8 +11,8 @@ from rnnzoo.rows.zoo_rows import ZooRows
 from rnnzoo.zoo.zoo import Zoo
 
 
-def truth_features(zoo: ZooRows) -> Tensor:
-    """What there is to know of each row as numbers: task, training step and accuracy, float32 [rows, truth_size].
+def label_features(zoo: ZooRows) -> Tensor:
+    """What there is to know of each row as numbers: task, training step and accuracy, float32 [rows, labels_size].
 
     Steps count on a logarithmic scale; what cannot be known is 0.
 
