@@ -18,13 +18,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import click
 import h5py
 import numpy as np
+import pandas
 import torch
 from datasets import disable_progress_bars, load_dataset
 from loading_table import LOADING, render
@@ -74,10 +76,10 @@ def fill(recipe: Recipe, tasks: np.ndarray, rows: Rows, models: np.ndarray) -> N
     rows["log_probs"][...] = answers[numbers.integers(0, 200, rows["log_probs"].shape[:-1])]
 
 
-def batches(dataset: object, columns: list[str]) -> int:
+def batches(dataset: object, columns: list[str], workers: int = 0) -> int:
     """One shuffled epoch of a dataset through PyTorch's DataLoader."""
     rows = 0
-    for batch in DataLoader(dataset, batch_size=BATCH, shuffle=True):
+    for batch in DataLoader(dataset, batch_size=BATCH, shuffle=True, num_workers=workers):
         rows += len(batch[columns[0]])
     return rows
 
@@ -141,6 +143,25 @@ def format_rows(dataset: object, order: np.ndarray) -> int:
     return len(order)
 
 
+def in_order(dataset: Iterable[object], count: int) -> int:
+    """The first rows of a dataset, one after the other."""
+    return sum(1 for _ in islice(dataset, count))
+
+
+def in_batches(dataset: object) -> int:
+    """All rows of a formatted dataset in batches, in order."""
+    return sum(len(batch["model_id"]) for batch in dataset.iter(BATCH))
+
+
+def slices(zoo: Zoo) -> int:
+    """All columns of a zoo in batches, in order."""
+    for start in range(0, len(zoo), BATCH):
+        part = zoo[start : start + BATCH]
+        for column in zoo.columns:
+            part[column.name]
+    return len(zoo)
+
+
 def reading(folder: Path) -> dict[str, Ways]:
     """What is compared: the first way is what the others are held against."""
     zoo = load(folder, "train")
@@ -150,10 +171,32 @@ def reading(folder: Path) -> dict[str, Ways]:
     only_weights = load_dataset(str(folder), "weights", split="train", cache_dir=str(folder.parent / "datasets"))
     mapped = MappedDataset(folder.parent / "weights.npy")
     order = np.random.default_rng(0).permutation(len(zoo))
+    streamed = load_dataset(str(folder), split="train", streaming=True)
+    labels = load_dataset(str(folder), "labels", cache_dir=str(folder.parent / "datasets"))
+    whole = load(folder)
     return {
+        "all columns in order": {
+            "load_dataset, Python lists, row by row": lambda: in_order(with_datasets, 100),
+            f"load_dataset, numpy format, batches of {BATCH}": lambda: in_batches(with_datasets.with_format("numpy")),
+            f"load_dataset, torch format, batches of {BATCH}": lambda: in_batches(with_datasets.with_format("torch")),
+            "load_dataset, streaming from disk, Python lists, row by row": lambda: in_order(streamed, 100),
+            f"load_dataset, streaming from disk, numpy format, batches of {BATCH}": lambda: in_batches(
+                streamed.with_format("numpy")
+            ),
+            f"rnnzoo, batches of {BATCH}": lambda: slices(zoo),
+        },
+        "labels of all rows": {
+            "load_dataset, labels, pandas format": lambda: sum(len(part.to_pandas()) for part in labels.values()),
+            "pandas.read_parquet of labels.parquet": lambda: len(pandas.read_parquet(folder / "labels.parquet")),
+            "rnnzoo, Zoo.to_pandas": lambda: len(whole.to_pandas()),
+        },
         f"shuffled batches of {BATCH}, all columns": {
             "load_dataset, torch format": lambda: batches(with_datasets.with_format("torch"), names),
             "rnnzoo, DataLoader": lambda: batches(zoo.torch_dataset(), names),
+        },
+        f"shuffled batches of {BATCH}, all columns, 2 workers": {
+            "load_dataset, torch format": lambda: batches(with_datasets.with_format("torch"), names, workers=2),
+            "rnnzoo, DataLoader": lambda: batches(zoo.torch_dataset(), names, workers=2),
         },
         f"shuffled batches of {BATCH}, weights": {
             "NumPy memory map of one .npy, plain loop": lambda: mapped_batches(folder.parent / "weights.npy"),
@@ -163,6 +206,11 @@ def reading(folder: Path) -> dict[str, Ways]:
             "NumPy memory map of one .npy, a Dataset": lambda: batches(mapped, ["weights"]),
             "load_dataset, torch format": lambda: batches(only_weights.with_format("torch"), ["weights"]),
             "rnnzoo": lambda: batches(zoo.torch_dataset(["weights"]), ["weights"]),
+        },
+        f"shuffled batches of {BATCH}, weights, DataLoader, 2 workers": {
+            "NumPy memory map of one .npy, a Dataset": lambda: batches(mapped, ["weights"], workers=2),
+            "load_dataset, torch format": lambda: batches(only_weights.with_format("torch"), ["weights"], workers=2),
+            "rnnzoo": lambda: batches(zoo.torch_dataset(["weights"]), ["weights"], workers=2),
         },
         "whole rows one by one, shuffled": {
             "h5py, held handles": lambda: hdf5_rows(folder, order[:200]),
