@@ -1,6 +1,7 @@
 """How fast a zoo is read, beside the other ways to read it: rows a second, in one run; and whether damage is noticed.
 
     python benchmarks/loading.py              write benchmarks/results/loading-<machine>.json, and print the table
+    python benchmarks/loading.py --wire       the same for the bytes that readers fetch alone, into the file there is
     python benchmarks/loading.py --document   render the results into docs/performance.md and stop
 
 The zoo has the shape of that of `make eval`, with random weights and traces, and goes through the real shard writer.
@@ -22,6 +23,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import click
 import h5py
@@ -31,11 +33,11 @@ import torch
 from datasets import disable_progress_bars, load_dataset
 from loading_table import LOADING, render
 from torch.utils.data import DataLoader, Dataset
+from wire import fetched
 
 from rnnzoo.environment import processor_name
 from rnnzoo.errors import RnnzooError
-from rnnzoo.generation.kinds import find_recipe
-from rnnzoo.generation.kinds.formal_languages import offsets_entropy
+from rnnzoo.generation.kinds import find_producer, find_recipe
 from rnnzoo.generation.packing import Rows, pack_zoo
 from rnnzoo.generation.recipes import Recipe
 from rnnzoo.zoo.cards import write_card
@@ -44,16 +46,20 @@ from rnnzoo.zoo.zoo import Zoo, load
 RESULTS = Path(__file__).parent / "results"
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
 MODELS, BATCH, FLIPS = 320, 64, 600
+WIRE_MODELS, WIRE_RECORDED = 120, 100
+"""Of the zoos whose bytes are counted: hundreds of rows as large as the paper's."""
 Ways = dict[str, Callable[[], int]]
 """Ways to do one thing; each returns how many rows it read."""
 
 
-def write_zoo(folder: Path, models: int, recorded: int = 40) -> None:
+def write_zoo(folder: Path, models: int, recorded: int = 40, kind: str = "formal-languages") -> None:
     """A zoo of random weights and traces."""
-    fields = {"models": models, "rollouts.evaluated": 200, "rollouts.recorded": recorded}
-    recipe = find_recipe("formal-languages", "small").override(fields)
+    recipe = find_recipe(kind, "small").override({"models": models, "rollouts.recorded": recorded})
     tasks = np.random.default_rng(0).integers(-3, 3, (models, 3)).astype(np.int8)
-    packed = pack_zoo(folder, recipe, tasks, offsets_entropy, partial(fill, recipe, tasks))
+    if kind == "smnist":
+        tasks = np.random.default_rng(0).random(models) * 360
+    criterion = find_producer(kind).split_criterion
+    packed = pack_zoo(folder, recipe, tasks, criterion, partial(fill, recipe, tasks))
     manifest = dataclasses.replace(packed, provenance={"source": "made of random numbers"})
     manifest.write(folder)
     write_card(folder, manifest, folder.name)
@@ -62,18 +68,29 @@ def write_zoo(folder: Path, models: int, recorded: int = 40) -> None:
 def fill(recipe: Recipe, tasks: np.ndarray, rows: Rows, models: np.ndarray) -> None:
     """Random numbers in every column of the rows of models."""
     numbers, snapshots = np.random.default_rng(int(models[0])), len(recipe.snapshots)
-    rows["model_id"][...] = np.repeat(models, snapshots)
-    rows["step"][...] = np.tile(recipe.snapshots, len(models))
-    rows["task"][...] = np.repeat(tasks[models], snapshots, axis=0)
-    rows["diverged"][...] = False
-    rows["weights"][...] = numbers.standard_normal(rows["weights"].shape, dtype=np.float32)
-    for name in ("accuracy", "accuracy_counts", "finished", "train_loss"):
-        rows[name][...] = numbers.random(len(models) * snapshots, dtype=np.float32)
-    tokens = np.sort(numbers.integers(0, 6, rows["sequences"].shape, dtype=np.uint8), axis=-1)
-    rows["sequences"][...] = tokens
-    # As of trained networks: some distinct answers, each many times.
-    answers = np.log(numbers.dirichlet(np.ones(6), 200)).astype(np.float16)
-    rows["log_probs"][...] = answers[numbers.integers(0, 200, rows["log_probs"].shape[:-1])]
+    known = {
+        "model_id": np.repeat(models, snapshots),
+        "step": np.tile(recipe.snapshots, len(models)),
+        "task": np.repeat(tasks[models], snapshots, axis=0),
+        "diverged": False,
+    }
+    for column in recipe.columns:
+        shape = rows[column.name].shape
+        if column.name in known:
+            rows[column.name][...] = known[column.name]
+        elif column.name == "log_probs":
+            # As of trained networks: some distinct answers, each many times.
+            answers = np.log(numbers.dirichlet(np.ones(shape[-1]), 200)).astype(np.float16)
+            rows[column.name][...] = answers[numbers.integers(0, 200, shape[:-1])]
+        elif column.name == "tiles":
+            # As of digits: four pixels of five are black.
+            rows[column.name][...] = numbers.integers(0, 256, shape) * (numbers.random(shape) < 0.2)
+        elif column.trace:
+            rows[column.name][...] = np.sort(numbers.integers(0, column.high + 1, shape), axis=-1)
+        elif column.name == "weights":
+            rows[column.name][...] = numbers.standard_normal(shape, dtype=np.float32)
+        else:
+            rows[column.name][...] = numbers.random(shape) * (column.high or 1)
 
 
 def batches(dataset: object, columns: list[str], workers: int = 0) -> int:
@@ -278,11 +295,33 @@ def flips(folder: Path) -> dict[str, int]:
     return found
 
 
+def wire(temporary: Path) -> dict[str, dict[str, Any]]:
+    """What readers fetch of zoos of each kind, see `fetched`."""
+    found: dict[str, dict[str, Any]] = {}
+    for kind in ("formal-languages", "smnist"):
+        folder = temporary / kind
+        write_zoo(folder, WIRE_MODELS, WIRE_RECORDED, kind)
+        manifest = load(folder).manifest
+        found[kind] = {
+            "rows": manifest.rows,
+            "files": len(manifest.files),
+            "bytes": manifest.size,
+            "shares": fetched(folder, temporary / f"{kind}-reader"),
+        }
+    return found
+
+
+def result_path(machine: str) -> Path:
+    """Where a machine's result is."""
+    return RESULTS / f"loading-{''.join(c if c.isalnum() else '-' for c in machine.lower())}.json"
+
+
 @click.command()
 @click.option("--models", default=MODELS, show_default=True)
 @click.option("--turns", default=5, show_default=True)
+@click.option("--wire", "only_wire", is_flag=True, help="Count again what readers fetch, and nothing else.")
 @click.option("--document", is_flag=True, help="Render the results into docs/performance.md and stop.")
-def main(models: int, turns: int, document: bool) -> None:
+def main(models: int, turns: int, only_wire: bool, document: bool) -> None:
     """Measure, write benchmarks/results/loading-<machine>.json, print the table."""
     if document:
         LOADING.rewrite(DOCUMENT, RESULTS)
@@ -291,6 +330,10 @@ def main(models: int, turns: int, document: bool) -> None:
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory(prefix="rnnzoo-loading-") as temporary:
         os.environ["RNNZOO_CACHE"] = str(Path(temporary) / "cache")
+        path = result_path(processor_name())
+        if only_wire:
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"wire": wire(Path(temporary))}, indent=1) + "\n")
+            return
         folder = Path(temporary) / "zoo"
         write_zoo(folder, models)
         zoo = load(folder)
@@ -303,11 +346,11 @@ def main(models: int, turns: int, document: bool) -> None:
             "first_open": first_open(folder),
             "reading": {task: rates(ways, turns) for task, ways in reading(folder).items()},
             "flips": flips(folder),
+            "wire": wire(Path(temporary)),
             "load_average": os.getloadavg()[1],
         }
     if models == MODELS:
-        name = "".join(c if c.isalnum() else "-" for c in result["machine"].lower())
-        (RESULTS / f"loading-{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+        path.write_text(json.dumps(result, indent=1) + "\n")
     print(render(result))
 
 

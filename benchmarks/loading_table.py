@@ -25,8 +25,28 @@ def render(result: dict) -> str:
         f"{opened['seconds_again']:.3f} s.",
         f"Of {flips['tried']} flipped bits, {flips['refused']} were refused by `load` and {flips['silent']} gave other "
         "numbers silently.",
+        "",
+        *wire_lines(result["wire"]),
     ]
     return "\n".join([*lines, ""])
+
+
+def wire_lines(wire: dict[str, dict]) -> list[str]:
+    """What readers fetch of published zoos, in parts of their shards' bytes."""
+    shapes = (
+        f"{zoo['rows']} rows of {kind}, {zoo['bytes'] / 1e6:.0f} MB in {zoo['files']} shards"
+        for kind, zoo in wire.items()
+    )
+    lines = [
+        f"Bytes fetched from a Hub, over the bytes of all shards ({'; '.join(shapes)}):",
+        "",
+        f"| what is read with `datasets` | {' | '.join(wire)} |",
+        f"|---|{'---:|' * len(wire)}",
+    ]
+    for what in next(iter(wire.values()))["shares"]:
+        shares = " | ".join(f"{zoo['shares'][what]:.3f}" for zoo in wire.values())
+        lines.append(f"| {what} | {shares} |")
+    return lines
 
 
 LOADING = PageBlock("loading table", "loading.py", "loading-*.json", of_json(render))
