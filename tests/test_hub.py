@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from huggingface_hub import HfApi, constants, errors
+from huggingface_hub import HfApi, constants, errors, file_download, utils
 from loopback_hub import Hub
 
 import rnnzoo
@@ -27,14 +28,27 @@ NAME = "someone/zoo"
 def published(hub: Hub, built_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     """A Hub with a zoo of two versions, of which only the card differs, and this process as its client."""
     monkeypatch.setattr(constants, "ENDPOINT", hub.address)
-    template = "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.address + template)
+    # Where the template of addresses lies differs between versions of huggingface_hub.
+    for module in (constants, file_download):
+        template = f"{hub.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
     monkeypatch.setenv("RNNZOO_HOME", str(tmp_path / "store"))
     monkeypatch.chdir(tmp_path)
     repository = hub.create(NAME, files_of(built_folder))
     repository.tags["v1"] = repository.branches["main"]
     repository.commit({"README.md": b"A better card."})
     return hub
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """As with HF_HUB_OFFLINE=1, which huggingface_hub asks for when it is imported or makes a session."""
+    forget_sessions = getattr(utils, "reset_sessions", lambda: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(constants, "HF_HUB_OFFLINE", True)
+        forget_sessions()
+        yield
+    forget_sessions()
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -96,15 +110,11 @@ def test_a_damaged_shard_is_fetched_again_when_it_is_read(
     assert not list(zoo.folder.parent.glob(".*"))
 
 
-def test_a_damaged_shard_that_cannot_be_fetched_says_what_mends_it(
-    published: Hub, built_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_damaged_shard_that_cannot_be_fetched_says_what_mends_it(published: Hub, built_folder: Path) -> None:
     zoo = rnnzoo.load(NAME)
     shard = altered_shard(zoo.folder)
-    with monkeypatch.context() as offline:
-        offline.setattr(constants, "HF_HUB_OFFLINE", True)
-        with pytest.raises(RnnzooError, match=rf"{shard} is damaged.*HF_HUB_OFFLINE is set") as caught:
-            zoo["weights"]
+    with offline(), pytest.raises(RnnzooError, match=rf"{shard} is damaged.*HF_HUB_OFFLINE is set") as caught:
+        zoo["weights"]
     command = str(caught.value).partition("`rnnzoo ")[2].partition("`")[0].split()
     assert "\n" not in str(caught.value)
     assert CliRunner().invoke(cli, command).exit_code == 0
@@ -216,20 +226,18 @@ def test_each_failure_is_one_sentence_with_its_remedy(
     assert "--out" not in str(caught.value)
 
 
-def test_without_the_hub_what_is_here_is_taken_and_named(
-    published: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_the_hub_what_is_here_is_taken_and_named(published: Hub, capsys: pytest.CaptureFixture[str]) -> None:
     old = rnnzoo.load(NAME, revision="v1")
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert rnnzoo.load(NAME, revision=old.revision).folder == old.folder
-    assert capsys.readouterr().err == ""
-    # The main branch was never fetched: the last that was is better than none.
-    for revision in ("v1", None):
-        assert rnnzoo.load(NAME, revision=revision).folder == old.folder
-        told = capsys.readouterr().err
-        assert f"v1, commit {old.revision}: HF_HUB_OFFLINE is set." in told
-    with pytest.raises(RnnzooError, match=rf"HF_HUB_OFFLINE is set.*Here is {old.revision[:12]} \(v1\)"):
-        rnnzoo.load(NAME, revision="v2")
+    with offline():
+        assert rnnzoo.load(NAME, revision=old.revision).folder == old.folder
+        assert capsys.readouterr().err == ""
+        # The main branch was never fetched: the last that was is better than none.
+        for revision in ("v1", None):
+            assert rnnzoo.load(NAME, revision=revision).folder == old.folder
+            told = capsys.readouterr().err
+            assert f"v1, commit {old.revision}: HF_HUB_OFFLINE is set." in told
+        with pytest.raises(RnnzooError, match=rf"HF_HUB_OFFLINE is set.*Here is {old.revision[:12]} \(v1\)"):
+            rnnzoo.load(NAME, revision="v2")
 
 
 def test_commands_take_a_revision_and_say_it(published: Hub, tmp_path: Path) -> None:

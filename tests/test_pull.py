@@ -44,7 +44,7 @@ def data_of(folder: Path) -> int:
 
 def stored(home: Path) -> list[Path]:
     """The versions in a client's store."""
-    return [path for path in (home / "store").glob("*/*/*") if path.is_dir() and not path.name.startswith(".")]
+    return [path for path in (home / "store").glob("[a-z]*/*/[0-9a-f]*") if path.is_dir()]
 
 
 def large_bytes(hub: Hub) -> int:

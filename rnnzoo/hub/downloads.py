@@ -38,7 +38,7 @@ def complete(published: Published) -> int:
             missing = [file for file in manifest.listed_files if not _is_whole(folder / file.path, file)]
             missing = [file for file in missing if not _linked(file, folder, version)]
             _check_space(folder, missing)
-            with DownloadProgress(f"fetching {version.name}", _scratch(version), missing) as progress:
+            with DownloadProgress(f"fetching {version.name}", version.arriving, missing) as progress:
                 for file in missing:
                     _fetch(version, file, folder)
                     progress.finished(file)
@@ -46,7 +46,7 @@ def complete(published: Published) -> int:
                 _check_bound(published, CARD)
                 _keep(_download(version, CARD), folder / CARD)
         finally:
-            shutil.rmtree(_scratch(version), ignore_errors=True)
+            shutil.rmtree(version.arriving, ignore_errors=True)
             with suppress(OSError):
                 # Nothing is left of what is no zoo.
                 version.unfinished.rmdir()
@@ -86,7 +86,7 @@ def fetch_again(path: Path, listed: ListedFile) -> bool:
                 f"`rnnzoo pull {version.name} --revision {version.commit}` mends it."
             ) from error
         finally:
-            shutil.rmtree(_scratch(version), ignore_errors=True)
+            shutil.rmtree(version.arriving, ignore_errors=True)
     return True
 
 
@@ -176,12 +176,12 @@ def _download(version: Version, path: str) -> Path:
     with clear_errors(version.name, version.commit), writing():
         try:
             hf_hub_download(
-                version.name, path, repo_type="dataset", revision=version.commit, local_dir=_scratch(version)
+                version.name, path, repo_type="dataset", revision=version.commit, local_dir=version.arriving
             )
         except RuntimeError as error:
             # So hf_xet, which fetches large files, tells of anything that fails.
             raise OSError(str(error)) from error
-    return _scratch(version) / path
+    return version.arriving / path
 
 
 def _keep(found: Path, target: Path) -> None:
@@ -195,8 +195,3 @@ def _keep(found: Path, target: Path) -> None:
 
 def _is_whole(path: Path, listed: ListedFile) -> bool:
     return path.is_file() and path.stat().st_size == listed.size and file_sha256(path) == listed.sha256
-
-
-def _scratch(version: Version) -> Path:
-    """Where files of a version arrive."""
-    return version.folder.with_name(f".{version.commit}.fetching")

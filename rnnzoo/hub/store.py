@@ -6,6 +6,7 @@ its files, and `NAMESPACE/NAME/revisions.json` says which commits branches and t
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from collections.abc import Iterator
@@ -54,6 +55,11 @@ class Version:
     def unfinished(self) -> Path:
         """Where its files come together before that."""
         return self.folder.with_name(f".{self.commit}.partial")
+
+    @property
+    def arriving(self) -> Path:
+        """Where each file arrives before it is checked: a short path, since huggingface_hub adds 137 characters."""
+        return store_folder() / ".arriving" / hashlib.sha256(f"{self.name}@{self.commit}".encode()).hexdigest()[:16]
 
     @property
     def is_here(self) -> bool:
@@ -188,12 +194,14 @@ def remove_versions(name: str, revision: str | None = None) -> tuple[list[Versio
     with held(name):
         here = versions(name)
         found = here if revision is None else [version for version in [find_version(name, revision)] if version]
-        rest = list((store_folder() / name).glob(".*.partial")) if revision is None else []
+        rest = (
+            [] if revision else [Version(name, path.name[1:41]) for path in (store_folder() / name).glob(".*.partial")]
+        )
         if not found and not rest:
             there = ", ".join(version.described for version in here)
             known = f"of {name} there is {there}" if here else f"nothing is there of {name}; `rnnzoo list` says what is"
             raise UsageError(f"There is no {name}{f' at {revision}' if revision else ''} in {store_folder()}: {known}.")
-        freed = sum(_delete(version) for version in found) + sum(_delete_folder(folder) for folder in rest)
+        freed = sum(_delete(version) for version in found) + sum(map(_delete_unfinished, rest))
         if not versions(name):
             shutil.rmtree(store_folder() / name)
         return found, freed
@@ -207,12 +215,14 @@ def _delete(version: Version) -> int:
     # Under the name of an unfinished one it is not taken for whole if this process is killed.
     shutil.rmtree(version.unfinished, ignore_errors=True)
     version.folder.rename(version.unfinished)
-    return freed + _delete_folder(version.unfinished)
+    return freed + _delete_unfinished(version)
 
 
-def _delete_folder(folder: Path) -> int:
-    files = [path.stat() for path in folder.rglob("*") if path.is_file()]
-    shutil.rmtree(folder)
+def _delete_unfinished(version: Version) -> int:
+    folders = [version.unfinished, version.arriving]
+    files = [path.stat() for folder in folders for path in folder.rglob("*") if path.is_file()]
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=not folder.exists())
     return sum(status.st_size for status in files if status.st_nlink == 1)
 
 
