@@ -18,10 +18,13 @@ import torch
 from torch import Tensor
 
 from rnnzoo.benchmark.matrix import BenchmarkConfig, run_name
+from rnnzoo.benchmark.report.sentences import describe_runs
+from rnnzoo.benchmark.results import read_results
 from rnnzoo.benchmark.run import Outcome, run_benchmark
 from rnnzoo.emulation import checkpoints as emulation_checkpoints
 from rnnzoo.encoders import Context, Encoder, Rows, load_encoder
 from rnnzoo.errors import RnnzooError, UsageError
+from rnnzoo.hub.store import Version
 from rnnzoo.jobs.processes import Work
 from rnnzoo.jobs.queue import FailedJob, Job, Listener
 
@@ -97,6 +100,18 @@ def test_every_run_is_one_line_with_its_numbers(results: Path) -> None:
     assert "downstream/labels/task/supervised/seed-0" not in found
     assert found["emulation/labels/seed-0"]["mechanistic"] is None
     assert all(np.isfinite(v) for r in found.values() for m in r["metrics"].values() for v in m.values())
+
+
+def test_results_of_a_published_zoo_say_which_version_it_was(
+    built_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RNNZOO_HOME", str(tmp_path / "store"))
+    version = Version("someone/zoo", "0123456789abcdef" * 2 + "01234567")
+    shutil.copytree(built_folder, version.folder)
+    run(version.folder, tmp_path / "results", ["constant"], supervised=False, properties=[])
+    results = read_results(tmp_path / "results")
+    assert (results.zoo["folder"], results.zoo["revision"]) == (version.name, version.commit)
+    assert f"on the formal-languages zoo someone/zoo at revision {version.commit} (" in describe_runs(results)
 
 
 def test_what_a_run_leaves_for_the_report(results: Path) -> None:

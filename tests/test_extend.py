@@ -21,7 +21,10 @@ from rnnzoo.generation.building.plan import Plan
 from rnnzoo.generation.engines.reference import ReferenceEngine
 from rnnzoo.generation.kinds import find_recipe
 from rnnzoo.generation.recipes import Recipe
+from rnnzoo.hub.store import Version
 from rnnzoo.jobs.processes import cpu_environments
+from rnnzoo.zoo.summary import provenance_text
+from rnnzoo.zoo.zoo import load
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +80,28 @@ def test_the_extended_zoo_is_the_direct_one_file_by_file(
     assert manifest.provenance["seconds"]["training"] > read_manifest(five).provenance["seconds"]["training"]
     assert everything(five) == before
     assert [p for check in verify(tmp_path / "nine", every_trace=True) for p in check.problems] == []
+
+
+def test_an_extension_of_a_published_zoo_says_which_version_it_was(
+    five: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after a further extension of it; the version itself is never replaced."""
+    monkeypatch.setenv("RNNZOO_HOME", str(tmp_path / "store"))
+    version = Version("someone/zoo", "0123456789abcdef" * 2 + "01234567")
+    version.folder.parent.mkdir(parents=True)
+    five.rename(version.folder)
+    with pytest.raises(UsageError, match="stays as it is: give an --out"):
+        extend(version.folder, 6)
+    said = CliRunner().invoke(
+        cli,
+        ["extend", version.name, "--revision", version.commit, "--models", "6", "--out", str(tmp_path / "six")],
+    )
+    assert said.exit_code == 0, said.output
+    extend(tmp_path / "six", 7)
+    manifest = read_manifest(tmp_path / "six")
+    assert manifest.recipe["models"] == 7
+    assert manifest.provenance["extended_from"] == {"folder": version.name, "revision": version.commit}
+    assert f"extended from someone/zoo at revision {version.commit}" in provenance_text(load(tmp_path / "six"))
 
 
 @pytest.mark.slow

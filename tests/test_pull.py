@@ -156,6 +156,14 @@ def test_what_goes_wrong_on_the_way_is_mended_or_said(
     assert files_of(folder) == files_of(built_folder)
 
 
+def test_two_who_want_the_same_at_once_fetch_it_once(zoos: Hub, built_folder: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LOAD, '["v1"]']
+    environment = zoos.environment(tmp_path)
+    clients = [subprocess.Popen(command, cwd=tmp_path, env=environment) for _ in range(2)]
+    assert [client.wait() for client in clients] == [0, 0]
+    assert large_bytes(zoos) == data_of(built_folder)
+
+
 REFUSALS = """
 import json, sys
 import rnnzoo

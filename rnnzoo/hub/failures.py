@@ -50,10 +50,10 @@ def clear_errors(name: str, revision: str | None) -> Iterator[None]:
         if isinstance(error, errors.LocalEntryNotFoundError):
             raise _unreachable(name, error) from error
         raise no_zoo(name, "a file that its manifest lists") from error
-    except of_the_network() as error:
-        raise _unreachable(name, error) from error
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise unexpected_answer(name, _first_line(error)) from error
+    except of_the_network() as error:
+        raise _unreachable(name, error) from error
 
 
 def of_the_network() -> tuple[type[Exception], ...]:
