@@ -112,7 +112,11 @@ def pull_command(repository: str, revision: str | None) -> None:
     from rnnzoo.hub.pulling import pull_version
     from rnnzoo.terminal.display import say
 
-    version, fetched = pull_version(repository, revision)
+    try:
+        version, fetched = pull_version(repository, revision)
+    except KeyboardInterrupt:
+        say("Stopped. Files that had arrived are kept; give the same command again to go on.", error=True)
+        raise
     size = sum(file.size for file in read_manifest(version.folder).listed_files)
     say(f"{version.name} at {revision or 'main'} is commit {version.commit}.")
     say(f"{version.folder}: {size / 1e6:,.1f} MB, every file checked; {fetched / 1e6:,.1f} MB of them fetched now.")

@@ -150,7 +150,7 @@ class ColumnInPlace:
 def remedy(path: Path) -> str:
     """What brings a sound shard to a path. In the Hub's cache it is a link, and deleting the link leaves the file."""
     if path.is_symlink():
-        return f"Delete {path.resolve()} and load the zoo again by its name, which fetches the file again."
+        return f"Delete {path.resolve()} and download the zoo again, or load it by its name."
     return "Fetch or build the zoo again."
 
 
