@@ -21,6 +21,7 @@ from rnnzoo.generation.build_request import request_build
 from rnnzoo.generation.cli.build_commands import build_command
 from rnnzoo.jobs.processes import Work
 from rnnzoo.jobs.queue import FailedJob, Job, Listener
+from rnnzoo.zoo.zoo import Zoo
 
 SIZE: dict[str, Any] = {"models": 3, "snapshots": [0, 5], "seed": 9, "hidden_size": 4, "layers": 1, "batch_size": 8}
 
@@ -148,6 +149,13 @@ def test_evaluate_refuses_what_the_command_refuses(options: dict[str, Any], name
     assert not (tmp_path / "new" / "plan.json").exists()
 
 
+def test_an_open_zoo_is_evaluated_whole_or_not_at_all(zoo: Zoo, tmp_path: Path) -> None:
+    for part in (zoo.at_step(20), zoo[::-1], rnnzoo.concatenate([zoo])):
+        with pytest.raises(UsageError, match="whole zoo"):
+            rnnzoo.evaluate(part, ["flat"], out=tmp_path / "new")  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
 def test_jobs_that_fail_are_an_error_unless_told_otherwise(
     built_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,7 +164,7 @@ def test_jobs_that_fail_are_an_error_unless_told_otherwise(
 
     monkeypatch.setattr(rnnzoo.benchmark.evaluation, "find_executor", lambda *_: give_up)
     options: dict[str, Any] = {"encoders": "flat", "seeds": 1, "settings": SMALL, "out": tmp_path / "failed"}
-    outcome = rnnzoo.evaluate(built_folder, **options, strict=False)
+    outcome = rnnzoo.evaluate(rnnzoo.load(built_folder), **options, strict=False)
     assert outcome.runs == 0
     assert outcome.failures
     with pytest.raises(RnnzooError, match=rf"{len(outcome.failures)} job\(s\) failed.*worker\.log"):

@@ -11,10 +11,11 @@ from rnnzoo.errors import RnnzooError, UsageError
 
 if TYPE_CHECKING:
     from rnnzoo.benchmark.run import Outcome
+    from rnnzoo.zoo.zoo import Zoo
 
 
 def evaluate(
-    zoo: str | Path,
+    zoo: str | Path | Zoo,
     encoders: str | Sequence[str] = "all",
     *,
     seeds: int | Sequence[int] = 3,
@@ -35,7 +36,7 @@ def evaluate(
     again, and more encoders or seeds join what is there. Progress is told on standard error.
 
     Args:
-        zoo: folder or name, as `rnnzoo.load` takes it.
+        zoo: folder or name, as `rnnzoo.load` takes it, or a whole zoo that is open.
         encoders: names or "module:Class", or "all" of rnnzoo's own and of those that installed packages announce, or
             "controls".
             Processes of their own import a class by its name: one that a notebook defines goes into a module.
@@ -66,6 +67,7 @@ def evaluate(
     from rnnzoo.encoders import encoder_names
     from rnnzoo.encoders.registry import CONTROLS
 
+    zoo = _place(zoo)
     config = BenchmarkConfig.of_profile(profile, dict(settings or {}))
     groups = {"all": encoder_names(), "controls": list(CONTROLS)}
     given = [encoders] if isinstance(encoders, str) else encoders
@@ -81,6 +83,17 @@ def evaluate(
     if strict:
         raise_failures(outcome)
     return outcome
+
+
+def _place(zoo: object) -> str | Path:
+    """Folder or name of a zoo."""
+    from rnnzoo.zoo.zoo import Zoo
+
+    if isinstance(zoo, Zoo) and zoo.row_numbers.tolist() == list(range(zoo.manifest.rows)):
+        return zoo.folder
+    if not isinstance(zoo, str | Path):
+        raise UsageError("evaluate takes a zoo's folder or name, or a whole zoo: splits and snapshots are all needed.")
+    return zoo
 
 
 def results_folder(zoo: str | Path, profile: str) -> Path:
