@@ -230,6 +230,8 @@ def test_the_command_writes_what_a_repository_would_have(built_folder: Path, tmp
     out = tmp_path / "card"
     lonely = CliRunner().invoke(cli, ["card", str(built_folder), "--out", str(out)])
     assert "add --repository" in str(lonely.exception)
+    nameless = CliRunner().invoke(cli, ["card", str(built_folder), "--repository", "zoo", "--out", str(out)])
+    assert "give namespace/name" in str(nameless.exception)
     assert not out.exists()
     written = CliRunner().invoke(
         cli, ["card", str(built_folder), "--repository", "rnnzoo/zoo", "--out", str(out)], catch_exceptions=False

@@ -53,14 +53,17 @@ def card_command(zoo: str, repository: str | None, results: Path | None, out: Pa
     """
     from rnnzoo.errors import UsageError
     from rnnzoo.files.atomic import atomic_path
+    from rnnzoo.hub.repositories import check_names
     from rnnzoo.terminal.display import say
     from rnnzoo.zoo.cards import render_card, repository_texts
     from rnnzoo.zoo.zoo import load
 
+    if repository is not None:
+        check_names(repository, None, "main")
     rows = load(zoo)
     said = additions(rows.manifest, results)
     if out is None:
-        say(render_card(rows, repository or rows.folder.name, repository is not None, **said))
+        say(render_card(rows, repository or Path(zoo).resolve().name, repository is not None, **said))
         return
     if repository is None:
         raise UsageError("--out needs the name that the zoo is published by: add --repository NAMESPACE/NAME.")
