@@ -61,7 +61,10 @@ def test_joined_rows_do_what_rows_do(zoo: Zoo, other_zoo: Zoo) -> None:
     tokens = [[4, 0, 1]]
     assert np.array_equal(joined.run(tokens), np.concatenate([zoo.run(tokens), other_zoo.run(tokens)]))
     assert joined.tensors()["lstm.weight_hh_l0"].shape == (26, 128, 32)
-    assert joined.to_pandas()["step"].tolist() == [*zoo["step"], *other_zoo["step"]]
+    labels = joined.to_pandas()
+    assert labels["step"].tolist() == [*zoo["step"], *other_zoo["step"]]
+    assert labels["zoo"].tolist() == [0] * len(zoo) + [1] * len(other_zoo)
+    assert not labels.duplicated(["zoo", "model_id", "step"]).any()
     assert str(other_zoo.folder) in joined._repr_html_()
     assert {column.name: column.high for column in joined.columns}["model_id"] == 5
     batches = list(DataLoader(joined.torch_dataset(["step"]), batch_size=7))

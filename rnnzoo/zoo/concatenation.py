@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from rnnzoo.kinds import Kind
 from rnnzoo.networks.network import Network, Parameter
 from rnnzoo.rows.zoo_rows import ZooRows
 from rnnzoo.zoo.zoo import Zoo
+
+if TYPE_CHECKING:
+    import pandas
 
 
 class Concatenation(ZooRows):
@@ -83,6 +86,10 @@ class Concatenation(ZooRows):
     def split_of(self) -> NDArray[np.str_]:
         """The split each of these rows is in, in its own zoo."""
         return np.concatenate([zoo.split_of() for zoo in self.zoos])[self._rows]
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """The labels as a table, as those of a zoo, then `split` and `zoo`, which is `zoo_of`."""
+        return super().to_pandas().assign(zoo=self.zoo_of())
 
     def _select(self, rows: NDArray[np.int64]) -> Self:
         return type(self)(self.zoos, rows, self._joined, self._numbers)
