@@ -196,6 +196,15 @@ def test_without_losses_of_networks_or_with_a_single_seed_nothing_is_claimed(tmp
     assert "no emulation run of one that probes networks" in collect_report(read_results(folder)).comparison
 
 
+def test_a_small_zoo_gets_a_warning_in_place_of_a_claim(tmp_path: Path) -> None:
+    folder = write_results(tmp_path / "results", encoders=("flat", "interactive"), seeds=2, models=4)
+    path = folder / "runs.jsonl"
+    path.write_text(path.read_text().replace('"train": 268', '"train": 99'))
+    report = collect_report(read_results(folder))
+    assert "learned from 99 networks" in report.comparison
+    assert "below" not in report.comparison
+
+
 def test_an_encoder_that_the_constant_beats_is_marked_and_never_best(tmp_path: Path) -> None:
     folder = write_results(tmp_path / "results", encoders=("constant", "flat", "dwsnet"), seeds=2, models=4)
     results = _set_losses(folder, {"constant": [0.05] * 2, "flat": [0.06] * 2, "dwsnet": [0.07] * 2})

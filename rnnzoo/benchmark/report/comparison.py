@@ -12,10 +12,21 @@ from rnnzoo.benchmark.report.tables import interval_text
 from rnnzoo.benchmark.results import RAILS, Results
 
 SPLIT, METRIC = "validation", "total_variation"
+FEWEST_NETWORKS = 100
+"""Of training. With fewer, encoders tell little of what they would with more."""
 
 
 def compare_encoders(results: Results, estimates: Estimates) -> str:
-    """How the best probing encoder, and interactive probing, compare with the best encoder that reads weights."""
+    """How the best probing encoder, and interactive probing, compare with the best encoder that reads weights.
+
+    Where so few networks were trained on that it would mean little, a warning stands in its place.
+    """
+    trained = results.zoo.get("models", {}).get("train", FEWEST_NETWORKS)
+    if trained < FEWEST_NETWORKS:
+        return (
+            f"These encoders learned from {trained} networks. That is too few to compare them by, whatever the tables "
+            f"say: take a zoo with {FEWEST_NETWORKS} or more in its train split."
+        )
     found = {
         name: value
         for name in results.ranking()
