@@ -82,6 +82,7 @@ def test_the_snippets_and_commands_in_a_folders_card_run(
     assert result.exit_code == 0, result.output
 
 
+@pytest.mark.slow
 def test_the_snippets_of_a_published_card_run(hub: Hub, built_folder: Path, digit_folder: Path, tmp_path: Path) -> None:
     """Where nothing is but the Hub."""
     snippets = []
@@ -224,6 +225,9 @@ def test_baselines_come_from_results_of_this_zoo(built_folder: Path, tmp_path: P
     card = CliRunner().invoke(cli, command, catch_exceptions=False).output
     assert f"| {escape(label('flat'))} |" in section(card, "Baselines")
     assert "## Baselines" not in (built_folder / "README.md").read_text()
+    push = ["push", str(built_folder), "rnnzoo/languages", "--results", str(results), "--dry-run"]
+    planned = CliRunner().invoke(cli, push, catch_exceptions=False).output
+    assert f"| {escape(label('flat'))} |" in section(planned, "Baselines")
 
 
 def test_the_command_writes_what_a_repository_would_have(built_folder: Path, tmp_path: Path) -> None:
