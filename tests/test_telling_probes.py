@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rnnzoo.encoders import Context, InputSpace, Rows, build_encoder
+from rnnzoo.encoders.parts.telling_probes import most_telling, principal_components
 from rnnzoo.encoders.rollout_probing import RolloutProbingEncoder
-from rnnzoo.encoders.telling_probes import most_telling, principal_components
 from rnnzoo.networks.network import Network
 
 NETWORK = Network(4, 6, 1, 4)

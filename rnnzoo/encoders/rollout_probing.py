@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from rnnzoo.encoders.parts.layers import mlp
+from rnnzoo.encoders.parts.telling_probes import example_answers, most_telling, principal_components
 from rnnzoo.encoders.probing import initial_probes
 from rnnzoo.encoders.protocol import Context, Encoder, Rows
-from rnnzoo.encoders.telling_probes import example_answers, most_telling, principal_components
 
 
 class RolloutProbingEncoder(Encoder):
