@@ -1,37 +1,10 @@
-"""`rnnzoo card`, and what cards say beyond what the zoo itself does."""
+"""`rnnzoo card`: the dataset card of a zoo, and what belongs to it."""
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
-from typing import TypedDict
 
 import click
-
-from rnnzoo.format.manifest import Manifest
-
-
-class Additions(TypedDict):
-    """Arguments of `rnnzoo.zoo.cards.repository_texts` that it cannot find itself."""
-
-    command: str | None
-    baselines: str
-
-
-def additions(manifest: Manifest, results: Path | None) -> Additions:
-    """The command that builds a zoo, and the tables of a results folder, if one is given.
-
-    Raises:
-        UsageError: the results are of another zoo.
-        RnnzooError: there are no results, or they are damaged.
-    """
-    baselines = ""
-    if results is not None:
-        from rnnzoo.benchmark.report import baseline_tables
-
-        baselines = baseline_tables(results, manifest.recipe_hash)
-    producers = importlib.import_module("rnnzoo.generation.recipe_command")
-    return {"command": producers.command_of(manifest.recipe), "baselines": baselines}
 
 
 @click.command("card")
@@ -56,6 +29,7 @@ def card_command(zoo: str, repository: str | None, results: Path | None, out: Pa
     from rnnzoo.hub.repositories import check_names
     from rnnzoo.terminal.display import say
     from rnnzoo.zoo.cards import render_card, repository_texts
+    from rnnzoo.zoo.cards.additions import additions
     from rnnzoo.zoo.zoo import load
 
     if repository is not None:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from rnnzoo.cli.revision_option import revision_option
-
-if TYPE_CHECKING:
-    from rnnzoo.cli.card_commands import Additions
 
 
 @click.command("push")
@@ -38,19 +34,12 @@ def push_command(
     """
     from huggingface_hub.utils import disable_progress_bars
 
-    from rnnzoo.cli.card_commands import additions
-    from rnnzoo.format.manifest import read_manifest
-    from rnnzoo.hub.names import resolve
     from rnnzoo.hub.pushing import push
-    from rnnzoo.hub.repositories import check_names
     from rnnzoo.terminal.display import say
     from rnnzoo.terminal.progress_display import ProgressDisplay
 
-    check_names(repository, tag, revision)
-    folder = resolve(zoo)
-    said = additions(read_manifest(folder), results)
     if dry_run:
-        _show_plan(folder, repository, tag or revision, said)
+        _show_plan(zoo, repository, tag, revision, results)
         return
     disable_progress_bars()
     with ProgressDisplay("checking", transient=True) as progress:
@@ -63,7 +52,7 @@ def push_command(
                 unit = "rows"
             progress.bars.update(progress.chief, description=what, completed=done, total=total, unit=unit)
 
-        made = push(folder, repository, private=private, tag=tag, revision=revision, report=report, **said)
+        made = push(zoo, repository, private=private, tag=tag, revision=revision, results=results, report=report)
     count = f"{len(made.files)} files, {made.size / 1e6:,.1f} MB, uploaded" if made.files else "nothing new to upload"
     say(f"{repository}: {count}.")
     named = f", tag {tag}" if made.tagged == made.commit else ""
@@ -72,16 +61,18 @@ def push_command(
         say(f"The tag {tag} stays at commit {made.tagged}, which has the same zoo.")
 
 
-def _show_plan(folder: Path, repository: str, revision: str, said: Additions) -> None:
+def _show_plan(zoo: str, repository: str, tag: str | None, revision: str, results: Path | None) -> None:
     """List what would be published, after the checks that need no Hub."""
     from rich.table import Table
 
-    from rnnzoo.hub.pushing import sound_zoo
-    from rnnzoo.hub.repository_files import published_files
+    from rnnzoo.hub.names import resolve
+    from rnnzoo.hub.pushing import files_to_publish
+    from rnnzoo.hub.repositories import check_names
     from rnnzoo.terminal.display import TerminalConsole
     from rnnzoo.zoo.cards import CARD
 
-    files = published_files(sound_zoo(folder), repository, revision, said)
+    check_names(repository, tag, revision)
+    files = files_to_publish(resolve(zoo), repository, tag or revision, results, lambda what, done, total: None)
     console = TerminalConsole()
     table = Table("file", "bytes", title=f"{repository} would hold")
     for file in files:

@@ -15,6 +15,7 @@ from rnnzoo.hub.names import resolve
 from rnnzoo.hub.repositories import check_names, files_of, make_repository, obsolete_paths
 from rnnzoo.hub.repository_files import PublishedFile, different, named_otherwise, published_files
 from rnnzoo.version import __version__
+from rnnzoo.zoo.cards.additions import additions
 from rnnzoo.zoo.zoo import Zoo
 
 if TYPE_CHECKING:
@@ -59,8 +60,7 @@ def push(
     private: bool = False,
     tag: str | None = None,
     revision: str = "main",
-    command: str | None = None,
-    baselines: str = "",
+    results: str | Path | None = None,
     report: Report = lambda what, done, total: None,
 ) -> Publication:
     """Publish a zoo as a dataset on the Hugging Face Hub, in one commit.
@@ -74,8 +74,7 @@ def push(
         private: create it so that only its owners see it.
         tag: a name for this version of the zoo that never changes.
         revision: the branch; it is created from main if it is not there.
-        command: that builds the zoo, for its card.
-        baselines: a report's tables in Markdown, for a section of its card.
+        results: of `rnnzoo.evaluate` on this zoo, for a section of its card on baselines.
         report: told of the progress of checking and uploading.
 
     Raises:
@@ -86,8 +85,7 @@ def push(
     from huggingface_hub import HfApi, constants
 
     check_names(repository, tag, revision)
-    rows = sound_zoo(resolve(zoo), report)
-    files = published_files(rows, repository, tag or revision, {"command": command, "baselines": baselines})
+    files = files_to_publish(resolve(zoo), repository, tag or revision, results, report)
     with clear_push_errors(repository):
         api = HfApi(library_name="rnnzoo", library_version=__version__)
         make_repository(api, repository, private)
@@ -127,12 +125,14 @@ def push(
     )
 
 
-def sound_zoo(folder: Path, report: Report = lambda what, done, total: None) -> Zoo:
-    """All rows of a zoo that is fit to be published.
+def files_to_publish(
+    folder: Path, repository: str, revision: str, results: str | Path | None, report: Report
+) -> list[PublishedFile]:
+    """What a repository holds of a zoo, once the zoo is sound; see `push`.
 
     Raises:
-        UsageError: it has more files than can become visible at once.
-        RnnzooError: it does not verify.
+        UsageError: it has more files than can become visible at once, or the results are of another zoo.
+        RnnzooError: it does not verify, or the results are damaged.
     """
     for check in verify(folder, advance=lambda done, total: report("checking", done, total)):
         if check.problems:
@@ -140,13 +140,14 @@ def sound_zoo(folder: Path, report: Report = lambda what, done, total: None) -> 
                 f"{folder} is not sound and was not published: {check.problems[0]} "
                 f"(`rnnzoo verify {folder}` lists all that is wrong.)"
             )
-    zoo = Zoo(folder, read_manifest(folder))
-    if (count := len(zoo.manifest.listed_files)) > MOST_FILES:
+    manifest = read_manifest(folder)
+    if (count := len(manifest.listed_files)) > MOST_FILES:
         raise UsageError(
             f"{folder} has {count:,} files, more than the {MOST_FILES:,} that the Hub takes in one commit: publish it "
             "as several zoos."
         )
-    return zoo
+    said = additions(manifest, None if results is None else Path(results))
+    return published_files(Zoo(folder, manifest), repository, revision, said)
 
 
 def _check_tag(files: Sequence[PublishedFile], there: Mapping[str, RepoFile], repository: str, tag: str) -> None:
