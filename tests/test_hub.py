@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from loopback_hub import Hub
 import rnnzoo
 from rnnzoo.cli.main import cli
 from rnnzoo.errors import RnnzooError, UsageError
+from rnnzoo.files import limits
 from rnnzoo.format import cache
 from rnnzoo.format.manifest import canonical_sha256, read_manifest
 from rnnzoo.hub.store import find_version, remove_versions, version_at, versions
@@ -56,10 +58,8 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def fetched(hub: Hub) -> list[str]:
-    """The files whose contents were asked for, in order."""
-    return [request.path.partition("/resolve/")[2].partition("/")[2] for request in hub.seen("GET", "/resolve/")] + [
-        request.path.split("/", 3)[3] for request in hub.seen("GET", "^/large/")
-    ]
+    """The files whose contents were asked for and sent from the repository itself."""
+    return [request.path.partition("/resolve/")[2].partition("/")[2] for request in hub.seen("GET", "/resolve/")]
 
 
 def test_a_zoo_is_loaded_by_name(published: Hub, built_folder: Path) -> None:
@@ -119,6 +119,45 @@ def test_a_damaged_shard_that_cannot_be_fetched_says_what_mends_it(published: Hu
     assert "\n" not in str(caught.value)
     assert CliRunner().invoke(cli, command).exit_code == 0
     assert zoo["weights"].tobytes() == rnnzoo.load(built_folder)["weights"].tobytes()
+
+
+def test_a_manifest_that_was_deleted_is_fetched_again(published: Hub) -> None:
+    zoo = rnnzoo.load(NAME)
+    (zoo.folder / "manifest.json").unlink()
+    assert rnnzoo.load(NAME, revision=zoo.revision).manifest == zoo.manifest
+
+
+def test_a_version_that_was_removed_while_it_is_read_does_not_come_back_in_part(published: Hub, tmp_path: Path) -> None:
+    zoo = rnnzoo.load(NAME)
+    remove_versions(NAME)
+    with pytest.raises(RnnzooError, match="is missing, though the manifest lists it"):
+        zoo["weights"]
+    assert not list((tmp_path / "store").rglob("*.h5"))
+
+
+@pytest.mark.parametrize("path", ["README.md", "manifest.json"])
+def test_texts_beyond_any_size_are_not_fetched(published: Hub, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "JSON_BYTES", 10**6)
+    published.repositories[NAME].commit({path: bytes(10**6 + 1)})
+    with pytest.raises(RnnzooError, match=rf"its {path} is larger than 1,000,000 bytes"):
+        rnnzoo.load(NAME)
+    assert path not in fetched(published)
+    assert not versions()
+
+
+def test_a_store_that_can_only_be_read_serves_what_it_has(
+    published: Hub, built_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = rnnzoo.pull(NAME)
+    published.repositories[NAME].branches["also"] = folder.name
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert rnnzoo.load(NAME, revision="also").folder == folder
+    with pytest.raises(RnnzooError, match="name a folder you may write to by RNNZOO_HOME"):
+        rnnzoo.load(NAME, revision="v1")
 
 
 def test_pull_mends_a_manifest_as_well(published: Hub) -> None:

@@ -31,7 +31,7 @@ def complete(published: Published) -> int:
     """
     version = published.version
     with held(version.name):
-        folder = version.folder if version.is_here else version.unfinished
+        folder = version.folder if version.folder.is_dir() else version.unfinished
         folder.mkdir(parents=True, exist_ok=True)
         try:
             manifest = _manifest(published, folder)
@@ -51,7 +51,7 @@ def complete(published: Published) -> int:
                 # Nothing is left of what is no zoo.
                 version.unfinished.rmdir()
                 version.unfinished.parent.rmdir()
-        if not version.is_here:
+        if folder != version.folder:
             for inner in {path.parent for path in folder.rglob("*")}:
                 sync_folder(inner)
             folder.rename(version.folder)
@@ -74,7 +74,7 @@ def fetch_again(path: Path, listed: ListedFile) -> bool:
     """
     folder = path.parents[listed.path.count("/")]
     version = version_at(folder)
-    if version is None:
+    if version is None or not version.is_here:
         return False
     with held(version.name):
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from rnnzoo.errors import RnnzooError
@@ -52,7 +53,7 @@ def newest(name: str, revision: str | None) -> tuple[Version, str]:
         UsageError, RnnzooError: as `pull`, where nothing is here.
     """
     here = find_version(name, revision)
-    if here is not None and here.commit == revision:
+    if here is not None and here.commit == revision and here.is_here:
         return here, ""
     try:
         published = ask_hub(name, revision)
@@ -65,5 +66,7 @@ def newest(name: str, revision: str | None) -> tuple[Version, str]:
         raise
     if not published.version.is_here:
         complete(published)
-    remember_revision(published.version, revision)
+    # A store that is whole may be one that this user can only read.
+    with suppress(RnnzooError):
+        remember_revision(published.version, revision)
     return published.version, ""

@@ -22,7 +22,7 @@ from rnnzoo.files.atomic import write_json
 from rnnzoo.files.strict_json import read_json
 from rnnzoo.files.write_errors import clear_write_errors
 from rnnzoo.format import cache
-from rnnzoo.format.manifest import read_manifest
+from rnnzoo.format.manifest import MANIFEST, read_manifest
 
 VARIABLE = "RNNZOO_HOME"
 REVISIONS = "revisions.json"
@@ -63,8 +63,8 @@ class Version:
 
     @property
     def is_here(self) -> bool:
-        """Whether it was fetched."""
-        return self.folder.is_dir()
+        """Whether it was fetched, and its manifest not deleted since; a shard that was is fetched when it is read."""
+        return (self.folder / MANIFEST).is_file()
 
     @property
     def revisions(self) -> list[str]:
