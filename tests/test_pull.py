@@ -107,22 +107,31 @@ def test_a_zoo_is_pulled_loaded_listed_and_removed(zoos: Hub, built_folder: Path
     assert {path.name for path in stored(tmp_path)} == {first, third}
 
 
-def test_a_pull_that_is_killed_is_gone_on_with(zoos: Hub, built_folder: Path, tmp_path: Path) -> None:
-    client: list[subprocess.Popen[bytes]] = []
-    zoos.fail("GET", r"^/large/.*/validation", cut=1000, meanwhile=lambda: os.kill(client[0].pid, signal.SIGKILL))
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
+def test_a_pull_that_is_stopped_is_gone_on_with(
+    zoos: Hub, built_folder: Path, tmp_path: Path, sent: signal.Signals, code: int
+) -> None:
+    client: list[subprocess.Popen[str]] = []
+    # The last of seven files, of which four are asked for at once.
+    zoos.fail("GET", r"^/large/.*/labels\.parquet", cut=1000, meanwhile=lambda: os.kill(client[0].pid, sent))
     program = "from rnnzoo.cli.main import main; main()"
     command = [sys.executable, "-c", program, "pull", NAME, "--revision", "v1"]
-    client.append(subprocess.Popen(command, cwd=tmp_path, env=zoos.environment(tmp_path)))
-    assert client[0].wait() == -signal.SIGKILL
+    environment = zoos.environment(tmp_path)
+    client.append(subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True))
+    _, told = client[0].communicate()
+    assert client[0].returncode == code
+    assert code < 0 or "Stopped. Files that had arrived are kept; give the same command again to go on." in told
+    assert "Traceback" not in told
     assert not stored(tmp_path)
-    whole = [request.path for request in zoos.seen("GET", "^/large/") if request.sent > 1000]
+    (unfinished,) = (tmp_path / "store" / NAME).glob(".*.partial")
+    whole = [path for path in files_of(unfinished) if path != "manifest.json"]
     assert whole
     again = zoos.rnnzoo("pull", NAME, "--revision", "v1", home=tmp_path)
     assert again.returncode == 0, again.stderr
     (folder,) = stored(tmp_path)
     assert files_of(folder) == files_of(built_folder)
     # What had arrived whole was asked for once.
-    assert all(len(zoos.seen("GET", path)) == 1 for path in whole)
+    assert all(len(zoos.seen("GET", f"^/large/.*/{path}$")) == 1 for path in whole)
     assert not list(folder.parent.glob(".*"))
 
 

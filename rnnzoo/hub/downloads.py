@@ -15,10 +15,13 @@ from rnnzoo.hub.download_progress import DownloadProgress
 from rnnzoo.hub.failures import clear_errors, no_zoo, reason
 from rnnzoo.hub.published import Published
 from rnnzoo.hub.store import VARIABLE, Version, held, version_at, versions, writing
+from rnnzoo.jobs.side_by_side import side_by_side
 
 CARD = "README.md"
 ATTEMPTS = 2
 """How often a file is fetched that arrives altered."""
+FILES_AT_ONCE = 4
+"""Files that are fetched side by side: each waits for several answers before its data comes."""
 
 
 def complete(published: Published) -> int:
@@ -39,9 +42,12 @@ def complete(published: Published) -> int:
             missing = [file for file in missing if not _linked(file, folder, version)]
             _check_space(folder, missing)
             with DownloadProgress(f"fetching {version.name}", version.arriving, missing) as progress:
-                for file in missing:
+
+                def fetch(file: ListedFile) -> None:
                     _fetch(version, file, folder)
                     progress.finished(file)
+
+                side_by_side(fetch, missing, FILES_AT_ONCE)
             if CARD in published.sizes and not (folder / CARD).is_file():
                 _check_bound(published, CARD)
                 _keep(_download(version, CARD), folder / CARD)
