@@ -178,6 +178,24 @@ def test_tables_altered_at_random_are_named_or_sound(copied_folder: Path) -> Non
         assert all("labels.parquet: " in problem for problem in problems(copied_folder).get("labels once more", []))
 
 
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="memory is bounded on Linux")
+def test_a_table_that_unpacks_to_gigabytes(copied_folder: Path) -> None:
+    """One long text, stored once and said by every row."""
+    rows = 100
+
+    def repeated(table: pa.Table) -> pa.Table:
+        arrays = [table[name].take(pa.array([0] * rows)) for name in table.column_names[:-1]]
+        split = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array(["x" * 2**24]))
+        schema = table.schema.set(len(arrays), pa.field("split", split.type, nullable=False))
+        return pa.Table.from_arrays([*arrays, split], schema=schema)
+
+    in_table(repeated, store_schema=False, write_statistics=False)(copied_folder)
+    assert (copied_folder / LABEL_TABLE).stat().st_size < 2**21
+    accept(copied_folder)
+    (problem,) = problems(copied_folder)["labels once more"]
+    assert "labels.parquet: it is damaged (" in problem
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

@@ -16,6 +16,7 @@ from fsspec.caching import ReadAheadCache
 
 import rnnzoo
 from rnnzoo.format.manifest import read_manifest
+from rnnzoo.format.schema import label_columns
 from rnnzoo.generation.recipe_command import command_of
 from rnnzoo.zoo.cards import render_card
 from rnnzoo.zoo.dataset_configs import configurations, front_matter
@@ -40,6 +41,29 @@ def test_load_dataset_gives_the_zoos_rows(built_folder: Path, zoo: Zoo, name: st
 def test_streaming_gives_the_same_rows(built_folder: Path, zoo: Zoo) -> None:
     rows = list(load_dataset(str(built_folder), "labels", split="train", streaming=True))
     assert [row["step"] for row in rows] == zoo.split("train")["step"].tolist()
+
+
+def test_files_of_other_formats_and_single_files(copied_folder: Path, zoo: Zoo, tmp_path: Path) -> None:
+    """What lies beside the shards is in nobody's way, and one file of any sort loads by `data_files`."""
+    (copied_folder / "croissant.json").write_text('{"a": 1}')
+    (copied_folder / "plots").mkdir()
+    (copied_folder / "plots" / "accuracy.png").write_bytes(b"no picture")
+
+    def loaded(file: str | None, config: str | None = None) -> tuple[list[str], int]:
+        rows = load_dataset(
+            str(copied_folder), config, data_files=file, cache_dir=str(tmp_path / "cache"), split="train"
+        )
+        return sorted(rows.column_names), rows.num_rows
+
+    every = sorted(column.name for column in zoo.columns)
+    labels = sorted(column.name for column in label_columns(zoo.columns))
+    train, validation = len(zoo.split("train")), len(zoo.split("validation"))
+    assert loaded(None) == (every, train)
+    assert loaded(None, "labels") == (labels, train)
+    assert loaded("data/validation-00000-of-00001.h5") == (every, validation)
+    assert loaded("labels/validation-00000-of-00001.h5", "labels") == (labels, validation)
+    table = load_dataset("parquet", data_files=str(copied_folder / "labels.parquet"), cache_dir=str(tmp_path / "cache"))
+    assert table["train"].num_rows == len(zoo)
 
 
 class ReadAhead(io.RawIOBase):
