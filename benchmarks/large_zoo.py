@@ -9,6 +9,7 @@ that is removed. Every measurement has a process of its own. The files are in th
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import platform
@@ -30,7 +31,7 @@ from rnnzoo.generation.building.plan import BUILD_FOLDER, Plan
 from rnnzoo.generation.building.units import finished_unit, unit_path, write_sidecar
 from rnnzoo.generation.kinds import find_recipe
 from rnnzoo.generation.kinds.formal_languages import offsets_entropy
-from rnnzoo.generation.packing import pack_zoo
+from rnnzoo.generation.packing import Rows, pack_zoo
 from rnnzoo.generation.recipes import Recipe
 from rnnzoo.generation.shard_writer import UnitSource, copy_from_units, shard_file
 from rnnzoo.zoo.zoo import Zoo, load
@@ -53,23 +54,25 @@ def random_tasks(models: int) -> np.ndarray:
     return np.random.default_rng(0).integers(-3, 3, (models, 3)).astype(np.int8)
 
 
-def fill(recipe: Recipe, file: h5py.File, models: np.ndarray) -> None:
+def fill(recipe: Recipe, rows: h5py.File | Rows, models: np.ndarray) -> None:
     """Rows of models with random weights and accuracies."""
     random = np.random.default_rng(int(models[0]))
     snapshots = len(recipe.snapshots)
-    file["model_id"][...] = np.repeat(models, snapshots)
-    file["step"][...] = np.tile(recipe.snapshots, len(models))
-    file["task"][...] = np.repeat(random_tasks(recipe.models)[models], snapshots, axis=0)
-    file["weights"][...] = random.standard_normal(file["weights"].shape, dtype=np.float32)
+    rows["model_id"][...] = np.repeat(models, snapshots)
+    rows["step"][...] = np.tile(recipe.snapshots, len(models))
+    rows["task"][...] = np.repeat(random_tasks(recipe.models)[models], snapshots, axis=0)
+    rows["weights"][...] = random.standard_normal(rows["weights"].shape, dtype=np.float32)
     for name in ("accuracy", "accuracy_counts", "finished", "train_loss"):
-        file[name][...] = random.random(len(models) * snapshots, dtype=np.float32)
+        rows[name][...] = random.random(len(models) * snapshots, dtype=np.float32)
+    for name in ("diverged", "sequences", "log_probs"):
+        rows[name][...] = 0
 
 
 def write_zoo(folder: Path, models: int) -> None:
     """The zoo that is read."""
     recipe = synthetic_recipe(models, 32)
     manifest = pack_zoo(folder, recipe, random_tasks(models), offsets_entropy, partial(fill, recipe))
-    manifest.write(folder)
+    dataclasses.replace(manifest, provenance={"source": "made of random numbers"}).write(folder)
 
 
 def pack_units(folder: Path, models: int) -> dict[str, float]:
