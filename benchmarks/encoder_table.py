@@ -17,7 +17,7 @@ from rnnzoo.benchmark.estimates import Estimates
 from rnnzoo.benchmark.intervals import Estimate
 from rnnzoo.benchmark.report.comparison import compare_encoders
 from rnnzoo.benchmark.report.sentences import describe_differences, describe_runs
-from rnnzoo.benchmark.report.tables import emulation_lines, interval_text, row_label
+from rnnzoo.benchmark.report.tables import emulation_lines, interval_text, row_label, seconds_per_update
 from rnnzoo.benchmark.results import Results, mean_of, published_losses, read_results
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,7 +65,7 @@ def _emulation(results: Results) -> list[str]:
     for encoder in _encoders(results):
         runs = results.emulation(encoder)
         paper = published_losses(results.kind).get(encoder)
-        step = 1000 * median(run.record["seconds"]["training"] / run.record["config"]["steps"] for run in runs)
+        step = 1000 * median(seconds_per_update(run) or 0 for run in runs)
         cells = [
             _cell(mean_of(runs, "validation", "total_variation"), 4),
             _cell(paper, 3),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from rnnzoo.emulation.checkpoints import load_checkpoint, save_checkpoint
+from rnnzoo.emulation import checkpoints
+from rnnzoo.emulation.checkpoints import load_checkpoint, save_checkpoint, train_with_checkpoints
 from rnnzoo.emulation.config import PROFILES, EmulationConfig
 from rnnzoo.emulation.data import EmulationData, load_data
 from rnnzoo.emulation.divergences import DIVERGENCES
@@ -111,6 +114,31 @@ def test_a_resumed_run_goes_on_as_if_never_stopped(encoder: str, data: Emulation
         expected = getattr(whole, part).state_dict()
         for name, tensor in getattr(second, part).state_dict().items():
             assert torch.equal(tensor, expected[name]), name
+
+
+def test_the_time_of_an_update_leaves_out_compilation_and_validation(
+    data: EmulationData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 0.0
+    training = EmulationTraining(data, "constant", CONFIG, seed=5)
+    run = training.run
+
+    def slow_at_first(until: int, progress: Callable[[int, float], None] | None = None) -> None:
+        nonlocal clock
+        clock += 0.25 * (until - training.step) + (0 if training.step else 60)
+        run(until, progress)
+
+    def slow_validation(*arguments: object, **options: object) -> dict[str, np.ndarray]:
+        nonlocal clock
+        clock += 10
+        return evaluate(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training, "run", slow_at_first)
+    monkeypatch.setattr(checkpoints, "evaluate", slow_validation)
+    monkeypatch.setattr(checkpoints, "time", SimpleNamespace(perf_counter=lambda: clock))
+    curve = train_with_checkpoints(training, data, tmp_path, lambda step, loss: None)
+    assert curve["seconds_per_update"] == 0.25
+    assert curve["seconds"] > 60
 
 
 def test_seeds_differ_and_leave_the_global_generator_alone(data: EmulationData) -> None:

@@ -59,6 +59,7 @@ class TrainingCurve:
         step, loss: mean training loss since the step before.
         validation_step, validation_loss: at some of the steps.
         seconds: of training.
+        seconds_per_update: median of training alone; 0 where it was not recorded.
     """
 
     step: tuple[int, ...]
@@ -66,6 +67,7 @@ class TrainingCurve:
     validation_step: tuple[int, ...]
     validation_loss: tuple[float, ...]
     seconds: float
+    seconds_per_update: float = 0.0
 
     def __post_init__(self) -> None:
         for steps, values in ((self.step, self.loss), (self.validation_step, self.validation_loss)):
@@ -192,6 +194,7 @@ class _Record:
     parameters: int
     seconds: dict[str, float]
     metrics: dict[str, dict[str, float]]
+    seconds_per_update: float = 0.0
     property: str | None = None
     mode: str | None = None
     versions: dict[str, str] = field(default_factory=dict)

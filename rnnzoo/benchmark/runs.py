@@ -130,6 +130,7 @@ class BenchmarkRuns:
         save_encoder(training.encoder, folder / "encoder")
         record = self._record("emulation", subject, training.encoder) | {
             "metrics": metrics,
+            "seconds_per_update": curve["seconds_per_update"],
             "seconds": {"training": curve["seconds"], "evaluation": time.perf_counter() - began},
         }
         write_json(folder / RECORD_NAME, {"run": name, **record})

@@ -100,7 +100,8 @@ def train_with_checkpoints(
 
     Returns:
         The curve: lists `step` and `loss` (mean training loss since the point before), `validation_step` and
-        `validation_loss`, and the `seconds` of training in all calls together.
+        `validation_loss`, the `seconds` of training in all calls together, and `seconds_per_update`, the median over
+        the points of the last call, without validation: the first point may include compilation.
 
     Raises:
         UsageError: the checkpoint is of another run.
@@ -108,6 +109,8 @@ def train_with_checkpoints(
     """
     checkpoint, curve_path = folder / CHECKPOINT_NAME, folder / CURVE_NAME
     curve: dict[str, Any] = {"step": [], "loss": [], "validation_step": [], "validation_loss": [], "seconds": 0.0}
+    curve["seconds_per_update"] = 0.0
+    paces: list[float] = []
     steps = training.config.steps
     if checkpoint.exists() and curve_path.exists():
         load_checkpoint(training, checkpoint)
@@ -120,7 +123,9 @@ def train_with_checkpoints(
     while training.step < steps:
         until = min(*(p for p in points if p > training.step), (training.step // every + 1) * every, steps)
         training.losses.clear()
+        at, started = training.step, time.perf_counter()
         training.run(until, progress)
+        paces.append((time.perf_counter() - started) / (until - at))
         curve["step"].append(training.step)
         curve["loss"].append(float(np.mean(training.losses)))
         if training.step in points:
@@ -130,6 +135,7 @@ def train_with_checkpoints(
         now = time.perf_counter()
         if now - last_saved > CHECKPOINT_EVERY_SECONDS or training.step == steps:
             curve["seconds"] = before + now - began
+            curve["seconds_per_update"] = float(np.median(paces))
             write_json(curve_path, curve)
             save_checkpoint(training, checkpoint)
             last_saved = now
@@ -138,7 +144,7 @@ def train_with_checkpoints(
 
 def _curve_until(curve: dict[str, Any], step: int) -> dict[str, Any]:
     """A curve without what lies beyond the checkpoint that a run goes on from."""
-    kept: dict[str, Any] = {"seconds": curve["seconds"]}
+    kept: dict[str, Any] = {name: curve[name] for name in ("seconds", "seconds_per_update")}
     for steps, values in (("step", "loss"), ("validation_step", "validation_loss")):
         count = sum(at <= step for at in curve[steps])
         kept |= {steps: list(curve[steps][:count]), values: list(curve[values][:count])}

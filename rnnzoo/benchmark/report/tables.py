@@ -92,7 +92,7 @@ def emulation_lines(results: Results, estimates: Estimates) -> Table:
         "gap is the absolute difference between the accuracy of the emulator and that of the network, as a share, "
         "averaged over networks. The paper's numbers are of the validation split of its own zoo, after full training, "
         "with 15 seeds. Parameters are those of the encoder; "
-        "milliseconds per step, the median of the seeds, those of training and validation."
+        "milliseconds per step, the median of the seeds, those of a training update without validation or compilation."
     )
     return Table("Emulation", meaning, tuple(heads), _lines(encoders, columns))
 
@@ -144,15 +144,18 @@ def _what_varies(estimates: Estimates) -> str:
 
 def _costs(runs: Sequence[Run]) -> tuple[Cell, Cell, Cell]:
     sizes = sorted({run.record["parameters"] for run in runs})
-    times = [
-        1000 * run.record["seconds"]["training"] / run.record["config"]["steps"]
-        for run in runs
-        if run.record["seconds"].get("training") and run.record["config"].get("steps")
-    ]
-    # The first run on a machine may have compiled for a while.
+    times = [1000 * found for run in runs if (found := seconds_per_update(run))]
     duration = f"{median(times):.1f}" if times else DASH
     size = DASH.join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1])))
     return Cell(size), Cell(duration), Cell(str(len(runs)))
+
+
+def seconds_per_update(run: Run) -> float | None:
+    """Time of an update of a run; of older results all of its training, validation and compilation included."""
+    if run.record.get("seconds_per_update"):
+        return float(run.record["seconds_per_update"])
+    seconds, steps = run.record["seconds"].get("training"), run.record["config"].get("steps")
+    return seconds / steps if seconds and steps else None
 
 
 def _column(
