@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import h5py
 import numpy as np
@@ -14,11 +15,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from strangers_folders import forge
 
 from rnnzoo.format import label_table
+from rnnzoo.format.label_table import write_table
 from rnnzoo.format.manifest import LABEL_TABLE, file_sha256, read_manifest
-from rnnzoo.format.schema import label_columns
+from rnnzoo.format.schema import Column, DType, label_columns
 from rnnzoo.format.verification import verify
 from rnnzoo.generation import label_writer
 from rnnzoo.generation.building.build import build
@@ -231,3 +236,45 @@ def test_a_missing_or_linked_file_is_named(copied_folder: Path, tmp_path: Path, 
 def test_a_stray_file_of_labels_is_named(copied_folder: Path) -> None:
     (copied_folder / "labels" / "more.h5").write_bytes(b"")
     assert any("labels/more.h5 is not in the manifest" in problem for problem in problems(copied_folder)["checksums"])
+
+
+class TableRows:
+    """Rows with labels of any sort, as a kind of zoo from outside may have them."""
+
+    def __init__(self, columns: tuple[Column, ...], values: dict[str, np.ndarray]) -> None:
+        self.columns, self.values = columns, values
+
+    def __len__(self) -> int:
+        return len(self.values["label"])
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str):
+            return self.values[key]
+        return TableRows(self.columns, {name: values[key] for name, values in self.values.items()})
+
+    def split_of(self) -> np.ndarray:
+        return np.array(["train"] * len(self))
+
+
+@given(
+    dtype=st.sampled_from(get_args(DType)),
+    rows=st.integers(1, 7),
+    shape=st.lists(st.integers(1, 3), max_size=4).map(tuple),
+    together=st.integers(1, 4),
+    data=st.data(),
+)
+def test_labels_of_every_dtype_and_shape_come_back(
+    dtype: DType, rows: int, shape: tuple[int, ...], together: int, data: st.DataObject
+) -> None:
+    values = data.draw(arrays(dtype, (rows, *shape)))
+    column = Column("label", dtype, shape, "", "of any sort")
+    file = io.BytesIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(label_table, "MOST_ROWS", together)
+        write_table(TableRows((column,), {"label": values}), file)  # type: ignore[arg-type]
+    table = pq.read_table(file)
+    assert table["label"].null_count == 0
+    back = np.array(table["label"].to_pylist()).reshape(values.shape)
+    expected = values.astype(np.float32) if dtype == "float16" else values
+    assert np.array_equal(back.astype(expected.dtype), expected, equal_nan=expected.dtype.kind == "f")
+    assert table["split"].to_pylist() == ["train"] * rows
