@@ -145,6 +145,16 @@ def test_texts_beyond_any_size_are_not_fetched(published: Hub, path: str, monkey
     assert not versions()
 
 
+def test_a_record_of_revisions_that_is_damaged_is_one_sentence(published: Hub) -> None:
+    record = rnnzoo.pull(NAME).parent / "revisions.json"
+    record.write_text('{"main": "../../elsewhere"}')
+    with pytest.raises(RnnzooError, match=f"{record} is damaged.*delete it") as caught:
+        rnnzoo.load(NAME)
+    assert "\n" not in str(caught.value)
+    record.unlink()
+    assert rnnzoo.load(NAME).revision == published.repositories[NAME].branches["main"]
+
+
 def test_a_store_that_can_only_be_read_serves_what_it_has(
     published: Hub, built_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

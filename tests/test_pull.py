@@ -200,8 +200,11 @@ def test_what_is_not_there_or_not_ones_own_is_refused(zoos: Hub, tmp_path: Path)
     for (*_, code, said), (found, told) in zip(asked, answers, strict=True):
         assert code == found, told
         assert said in told
-    done = zoos.python(REFUSALS, '[["rnnzoo/secret", null]]', home=tmp_path, token=READER)
-    assert json.loads(done.stdout)[0] == 0, done.stdout
+    for token, code, said in [(READER, 0, "secret"), ("hf_withdrawn", 2, "HF_TOKEN to a token that may read it")]:
+        done = zoos.python(REFUSALS, '[["rnnzoo/secret", null]]', home=tmp_path, token=token)
+        found, told = json.loads(done.stdout)
+        assert found == code, told
+        assert said in told
 
 
 def fill(disk: Path, left: int) -> Callable[[], None]:

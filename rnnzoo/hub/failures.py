@@ -53,6 +53,11 @@ def clear_errors(name: str, revision: str | None) -> Iterator[None]:
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise unexpected_answer(name, _first_line(error)) from error
     except of_the_network() as error:
+        if _status(error) in (401, 403):
+            raise UsageError(
+                f"The Hub does not let the token that is here read {name}: log in with `hf auth login`, or set "
+                "HF_TOKEN to a token that may read it; for a public dataset, unset it."
+            ) from error
         raise _unreachable(name, error) from error
 
 
@@ -92,7 +97,9 @@ def _unreachable(name: str, error: Exception) -> RnnzooError:
     reason = _why(error)
     remedy = "Unset it" if constants.HF_HUB_OFFLINE else "Connect to the network, or try again later"
     return HubUnreachable(
-        f"{name} could not be fetched from the Hub ({reason}). {remedy}; what was fetched whole before is kept.", reason
+        f"{name} could not be fetched from the Hub ({reason}). {remedy}, or name the folder of a zoo that is here. "
+        "What was fetched whole before is kept.",
+        reason,
     )
 
 
@@ -101,6 +108,11 @@ def _why(error: Exception) -> str:
     from huggingface_hub import constants
 
     return "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else _first_line(error)
+
+
+def _status(error: BaseException) -> int | None:
+    """The status code of an answer that led to an error."""
+    return getattr(getattr(error, "response", None), "status_code", None)
 
 
 def _first_line(error: BaseException) -> str:
@@ -125,7 +137,7 @@ def clear_push_errors(repository: str, reached: str = "nothing of it is half pub
     try:
         yield
     except failures as error:
-        status = getattr(getattr(error, "response", None), "status_code", None)
+        status = _status(error)
         if status == 401 and not isinstance(error, errors.RepositoryNotFoundError):
             raise UsageError(
                 f"The Hub does not know the token that is here: log in with `hf auth login`, or set HF_TOKEN to a "
