@@ -198,6 +198,8 @@ _PAGE = b"<!DOCTYPE html><html><title>Hub</title><h1>Service unavailable</h1><p>
 class _Handler(BaseHTTPRequestHandler):
     hub: Hub
     protocol_version = "HTTP/1.1"
+    # Else an answer waits 40 ms for its headers to be acknowledged.
+    disable_nagle_algorithm = True
 
     def log_message(self, format: str, *arguments: Any) -> None:
         pass

@@ -8,19 +8,25 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from huggingface_hub import constants
+from hypothesis import given
+from hypothesis import strategies as st
 from loopback_hub import READER, STRANGER, WRITER, Hub
 
 import rnnzoo
 from rnnzoo.cli.main import cli
 from rnnzoo.errors import RnnzooError, UsageError
 from rnnzoo.format.manifest import read_manifest
+from rnnzoo.format.verification import Check, verify
 from rnnzoo.generation.recipe_command import command_of
+from rnnzoo.hub.repository_files import listed_paths
 from rnnzoo.zoo.cards import repository_texts
 from rnnzoo.zoo.zoo import Zoo
 
@@ -33,23 +39,32 @@ def texts(folder: Path, revision: str, command: str | None) -> dict[str, bytes]:
     return repository_texts(rnnzoo.load(folder), NAME, revision, command)
 
 
+@cache
+def verified(folder: Path) -> list[Check]:
+    return list(verify(folder))
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """A zoo's manifest and what that lists."""
+    paths = ["manifest.json", *(file.path for file in read_manifest(folder).listed_files)]
+    return {path: (folder / path).read_bytes() for path in paths}
+
+
 def expected(folder: Path, revision: str = "main") -> dict[str, bytes]:
     """What a repository holds of a zoo."""
-    manifest = read_manifest(folder)
-    paths = ["manifest.json", *(file.path for file in manifest.listed_files)]
-    contents = {path: (folder / path).read_bytes() for path in paths}
-    return contents | texts(folder, revision, command_of(manifest.recipe))
+    return files_of(folder) | texts(folder, revision, command_of(read_manifest(folder).recipe))
 
 
 @pytest.fixture
 def publisher(hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Hub:
-    """A Hub whose client is this process, which draws pictures once."""
+    """A Hub whose client is this process, which verifies each zoo and draws its pictures once."""
 
     def drawn_once(zoo: Zoo, name: str, revision: str, command: str | None, baselines: str) -> dict[str, bytes]:
         return texts(zoo.folder, revision, command)
 
     hub.serve_this_process(monkeypatch, tmp_path / "home", WRITER)
     monkeypatch.setattr("rnnzoo.hub.repository_files.repository_texts", drawn_once)
+    monkeypatch.setattr("rnnzoo.hub.pushing.verify", lambda folder, advance: verified(folder))
     return hub
 
 
@@ -229,6 +244,26 @@ def test_without_the_right_to_write_nothing_is_uploaded(
     assert publisher.repositories.keys() == {"rnnzoo/public", "rnnzoo/private"}
 
 
+def test_offline_by_choice_names_the_variable(
+    publisher: Hub, built_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher.fail("GET", "api", cut=0)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(RnnzooError, match=r"\(HF_HUB_OFFLINE is set\).*: unset it, and give the same command again"):
+        rnnzoo.push(built_folder, NAME)
+
+
+def test_a_zoo_of_a_kind_that_is_not_installed_is_published_as_it_is(
+    publisher: Hub, built_folder: Path, forget: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rnnzoo.hub.repository_files.repository_texts", repository_texts)
+    forget("formal-languages")
+    rnnzoo.push(built_folder, NAME)
+    published = publisher.repositories[NAME].files()
+    assert {path: published[path] for path in files_of(built_folder)} == files_of(built_folder)
+    assert b"formal-languages" in published["README.md"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "fault"),
     [
@@ -324,3 +359,18 @@ def test_a_push_that_is_killed_while_it_uploads_can_be_repeated(hub: Hub, built_
     assert found == wanted
     commit = hub.repositories[NAME].tags["v1"]
     assert f"Commit {commit}, tag v1: {hub.address}/datasets/{NAME}/tree/{commit}" in pushed.stdout
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["path", "sha256", "files"]), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text(max_size=5), JSON, max_size=3), st.text(max_size=5))
+def test_whatever_is_called_a_manifest_lists_paths(manifest: dict[str, Any], path: str) -> None:
+    assert all(isinstance(listed, str) for listed in listed_paths(manifest))
+    assert path in listed_paths({**manifest, "of files": [{"path": path, "sha256": "0" * 64}]})

@@ -129,7 +129,7 @@ def clear_push_errors(repository: str, reached: str = "nothing of it is half pub
         repository: the one that is pushed to.
         reached: what holds at this point, for errors after which the same command is to be given again.
     """
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
 
     namespace = repository.partition("/")[0]
     # What the Hub answers may be no answer at all, and uploads wrap their errors in a RuntimeError.
@@ -154,6 +154,7 @@ def clear_push_errors(repository: str, reached: str = "nothing of it is half pub
                 "kept: look at what is there now, and push again."
             ) from error
         raise RnnzooError(
-            f"{repository} could not be published on the Hub ({_why(error)}); {reached}: give the same command "
-            "again, and what was uploaded is not uploaded again."
+            f"{repository} could not be published on the Hub ({_why(error)}); {reached}: "
+            f"{'unset it, and ' if constants.HF_HUB_OFFLINE else ''}give the same command again, and what was uploaded "
+            "is not uploaded again."
         ) from error
