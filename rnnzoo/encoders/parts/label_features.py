@@ -8,7 +8,6 @@ from torch import Tensor
 
 from rnnzoo.errors import UsageError
 from rnnzoo.rows.zoo_rows import ZooRows
-from rnnzoo.zoo.zoo import Zoo
 
 
 def label_features(zoo: ZooRows) -> Tensor:
@@ -19,6 +18,9 @@ def label_features(zoo: ZooRows) -> Tensor:
     Raises:
         UsageError: joined rows of several zoos.
     """
+    # Training itself needs no files, and so none of what reads them.
+    from rnnzoo.zoo.zoo import Zoo
+
     if not isinstance(zoo, Zoo):
         raise UsageError("The range of tasks is that of one zoo's recipe, so joined zoos are embedded one by one here.")
     step = np.log1p(zoo["step"]) / np.log1p(20_000)
