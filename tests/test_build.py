@@ -219,6 +219,7 @@ def test_a_full_disk_leaves_nothing_half_written(
     sound(tmp_path / "zoo")
 
 
+@pytest.mark.slow
 def test_a_build_that_cannot_fit_is_refused_at_once(quick_recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(RnnzooError, match="The disk is too full"):
         build(quick_recipe.override({"models": 2_000_000}), tmp_path / "zoo", "reference")

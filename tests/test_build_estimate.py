@@ -63,6 +63,7 @@ def test_no_build_takes_less_than_its_networks_on_all_threads(
     assert seconds <= models + 1e-9
 
 
+@pytest.mark.slow
 def test_a_measured_build_is_the_same_build(small_recipe: Recipe, built_folder: Path, tmp_path: Path) -> None:
     told: list[tuple[int, Speed, bool]] = []
     out = tmp_path / "measured"

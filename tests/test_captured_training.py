@@ -287,6 +287,7 @@ def test_an_answer_that_is_not_finite_is_told_late_but_never_saved(tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_training_needs_no_more_than_torch_and_numpy() -> None:
     """So that a GPU can be measured on a machine that has little else."""
     others = "h5py", "click", "safetensors", "numba", "triton", "rich", "yaml"

@@ -28,6 +28,8 @@ from rnnzoo.zoo.cards.card import batch_dtype
 from rnnzoo.zoo.cards.markdown_text import escape
 from rnnzoo.zoo.zoo import Zoo, load
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / "tests" / "kept_zoos"
 MOST_BYTES = 100_000
@@ -82,7 +84,6 @@ def test_the_snippets_and_commands_in_a_folders_card_run(
     assert result.exit_code == 0, result.output
 
 
-@pytest.mark.slow
 def test_the_snippets_of_a_published_card_run(hub: Hub, built_folder: Path, digit_folder: Path, tmp_path: Path) -> None:
     """Where nothing is but the Hub."""
     snippets = []

@@ -12,7 +12,7 @@ import pytest
 from rnnzoo.zoo.cards import repository_texts
 from rnnzoo.zoo.zoo import Zoo, load
 
-pytestmark = pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated")]
 
 
 @pytest.fixture(params=["built_folder", "digit_folder"])

@@ -162,6 +162,7 @@ def test_hub_data_sets_are_read_as_the_files_are(folder: Path, monkeypatch: pyte
     assert asked[-1] == ("zalando-datasets/fashion_mnist", "train")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dataset", "other_way"), [("mnist", "--mnist sample"), ("fashion-mnist", "dataset-fashion-mnist")]
 )

@@ -166,6 +166,7 @@ def test_a_checkpoint_of_another_run_is_refused(data: EmulationData, tmp_path: P
         load_checkpoint(EmulationTraining(data, "constant", CONFIG, seed=5), path)
 
 
+@pytest.mark.slow
 def test_emulation_learns_to_tell_networks_apart(data: EmulationData) -> None:
     sizes = {"steps": 300, "hidden_size": 24, "rows_per_step": 18, "learning_rate": 5e-3}
     config = replace(CONFIG, **sizes, z_enters="every")

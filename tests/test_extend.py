@@ -26,6 +26,8 @@ from rnnzoo.jobs.processes import cpu_environments
 from rnnzoo.zoo.summary import provenance_text
 from rnnzoo.zoo.zoo import load
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def recipe(small_recipe: Recipe) -> Recipe:
@@ -104,7 +106,6 @@ def test_an_extension_of_a_published_zoo_says_which_version_it_was(
     assert f"extended from someone/zoo at revision {version.commit}" in provenance_text(load(tmp_path / "six"))
 
 
-@pytest.mark.slow
 def test_in_place_by_any_crew_and_more_than_once(
     five: Path, direct: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,6 +87,7 @@ class ReadAhead(io.RawIOBase):
         return len(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["built_folder", "digit_folder"])
 def test_a_shard_is_streamed_from_front_to_back_once(folder: str, request: pytest.FixtureRequest) -> None:
     """`datasets` looks at all objects of a file, then reads its columns by name."""
@@ -117,6 +118,7 @@ def test_the_card_is_valid_and_complete(built_folder: Path) -> None:
         assert f"`{column.name}`" in body
 
 
+@pytest.mark.slow
 def test_datasets_alone_is_enough(built_folder: Path, tmp_path: Path) -> None:
     """The folder loads where neither rnnzoo nor torch can be imported."""
     code = (

@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from loopback_hub import READER, STRANGER, WRITER, Hub
 
 from rnnzoo.format.manifest import read_manifest
+
+pytestmark = pytest.mark.slow
 
 PUBLISH = """
 import sys

@@ -97,6 +97,7 @@ def test_losses_are_measured_again_and_the_released_ones_kept(
     assert filecmp.cmpfiles(released, tmp_path / "back", names, shallow=False) == (names, [], [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fast", [True, False])
 def test_how_long_measuring_takes_is_said_first(
     fast: bool, released: Path, images: DigitImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

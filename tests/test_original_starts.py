@@ -55,6 +55,7 @@ def leave_unfinished(folder: Path, network: Network, unfinished: np.ndarray, ove
 rollouts = st.lists(st.tuples(st.integers(0, ROWS - 1), st.integers(0, RECORDED - 1), st.booleans()), max_size=12)
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(chosen=rollouts)
 def test_overwritten_starts_are_restored_and_written_back(chosen: list, zoo: Zoo, released: Path) -> None:

@@ -13,6 +13,8 @@ from rnnzoo.format.manifest import MANIFEST, read_manifest
 from rnnzoo.zoo.cards import repository_texts
 from rnnzoo.zoo.zoo import Zoo, load
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
@@ -106,7 +108,6 @@ def test_every_configuration_by_name_streamed_and_of_a_revision(hub: Hub, built_
     }
 
 
-@pytest.mark.slow
 def test_readers_fetch_no_more_than_they_need(tmp_path: Path) -> None:
     """The bytes are those of rows as large as the paper's, 100 recorded rollouts each."""
     from loading import write_zoo

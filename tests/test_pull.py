@@ -17,6 +17,8 @@ from rnnzoo.format.manifest import read_manifest
 from rnnzoo.samples import FOLDER
 from rnnzoo.zoo.zoo import load
 
+pytestmark = pytest.mark.slow
+
 NAME = "rnnzoo/zoo"
 
 
@@ -60,7 +62,6 @@ for revision in json.loads(sys.argv[1]):
 """
 
 
-@pytest.mark.slow
 def test_a_zoo_is_pulled_loaded_listed_and_removed(zoos: Hub, built_folder: Path, tmp_path: Path) -> None:
     repository = zoos.repositories[NAME]
     first, second, third = repository.tags["v1"], repository.branches["next"], repository.branches["main"]

@@ -101,6 +101,7 @@ def previous_version(files: dict[str, bytes]) -> dict[str, bytes]:
     return {**files, "manifest.json": json.dumps(manifest).encode(), listed["path"]: b"old"}
 
 
+@pytest.mark.slow
 def test_a_new_version_replaces_the_files_of_the_old_one(publisher: Hub, built_folder: Path) -> None:
     new = expected(built_folder, "v2")
     train = "data/train-00000-of-00001.h5"
@@ -113,6 +114,7 @@ def test_a_new_version_replaces_the_files_of_the_old_one(publisher: Hub, built_f
     assert len(repository.commits) == 3
 
 
+@pytest.mark.slow
 def test_a_tag_stays_what_it_is(publisher: Hub, built_folder: Path) -> None:
     repository = publisher.create(NAME, previous_version({}))
     repository.tags["v1"] = before = repository.branches["main"]
@@ -121,6 +123,7 @@ def test_a_tag_stays_what_it_is(publisher: Hub, built_folder: Path) -> None:
     assert (repository.branches["main"], uploaded(publisher)) == (before, 0)
 
 
+@pytest.mark.slow
 def test_another_card_is_no_other_version(publisher: Hub, built_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = rnnzoo.push(built_folder, NAME, tag="v1")
     size = uploaded(publisher)
@@ -132,6 +135,7 @@ def test_another_card_is_no_other_version(publisher: Hub, built_folder: Path, mo
     assert uploaded(publisher) == size
 
 
+@pytest.mark.slow
 def test_a_branch_of_its_own_leaves_main_alone(publisher: Hub, built_folder: Path) -> None:
     repository = publisher.create(NAME)
     before = repository.branches["main"]
@@ -148,6 +152,7 @@ def test_a_branch_of_its_own_leaves_main_alone(publisher: Hub, built_folder: Pat
         rnnzoo.push(built_folder, NAME, tag="next")
 
 
+@pytest.mark.slow
 def test_private_is_private(publisher: Hub, built_folder: Path) -> None:
     rnnzoo.push(built_folder, NAME, private=True)
     assert publisher.repositories[NAME].private
@@ -158,6 +163,7 @@ def test_private_is_private(publisher: Hub, built_folder: Path) -> None:
     assert not publisher.repositories["rnnzoo/public"].files()
 
 
+@pytest.mark.slow
 def test_a_dry_run_lists_and_contacts_nobody(publisher: Hub, built_folder: Path) -> None:
     result = CliRunner().invoke(cli, ["push", str(built_folder), NAME, "--dry-run"], catch_exceptions=False)
     assert result.exit_code == 0
@@ -168,6 +174,7 @@ def test_a_dry_run_lists_and_contacts_nobody(publisher: Hub, built_folder: Path)
     assert not publisher.requests
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "tag", "said"),
     [
@@ -188,6 +195,7 @@ def test_names_the_hub_does_not_allow_are_refused(
     assert not publisher.requests
 
 
+@pytest.mark.slow
 def test_a_zoo_that_does_not_verify_is_not_published(publisher: Hub, copied_folder: Path) -> None:
     shard = next(copied_folder.glob("data/*"))
     content = bytearray(shard.read_bytes())
@@ -198,6 +206,7 @@ def test_a_zoo_that_does_not_verify_is_not_published(publisher: Hub, copied_fold
     assert not publisher.requests
 
 
+@pytest.mark.slow
 def test_a_zoo_that_changes_while_it_is_uploaded_is_not_published(publisher: Hub, copied_folder: Path) -> None:
     def change() -> None:
         for shard in copied_folder.glob("data/*"):
@@ -209,6 +218,7 @@ def test_a_zoo_that_changes_while_it_is_uploaded_is_not_published(publisher: Hub
     assert not publisher.repositories[NAME].files()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("found", [{"README.md": b"A text."}, {"manifest.json": b'{"format": "other"}'}])
 def test_what_is_no_zoo_is_not_overwritten(publisher: Hub, built_folder: Path, found: dict[str, bytes]) -> None:
     publisher.create(NAME, found)
@@ -218,6 +228,7 @@ def test_what_is_no_zoo_is_not_overwritten(publisher: Hub, built_folder: Path, f
     assert uploaded(publisher) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("token", "name", "said"),
     [
@@ -244,6 +255,7 @@ def test_without_the_right_to_write_nothing_is_uploaded(
     assert publisher.repositories.keys() == {"rnnzoo/public", "rnnzoo/private"}
 
 
+@pytest.mark.slow
 def test_offline_by_choice_names_the_variable(
     publisher: Hub, built_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,6 +265,7 @@ def test_offline_by_choice_names_the_variable(
         rnnzoo.push(built_folder, NAME)
 
 
+@pytest.mark.slow
 def test_a_zoo_of_a_kind_that_is_not_installed_is_published_as_it_is(
     publisher: Hub, built_folder: Path, forget: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,6 +277,7 @@ def test_a_zoo_of_a_kind_that_is_not_installed_is_published_as_it_is(
     assert b"formal-languages" in published["README.md"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "path", "fault"),
     [
@@ -298,6 +312,7 @@ def test_after_a_fault_main_is_as_before_and_a_second_push_succeeds(
     assert len(repository.commits) == 2
 
 
+@pytest.mark.slow
 def test_what_was_uploaded_is_not_uploaded_again(publisher: Hub, built_folder: Path) -> None:
     """The connection drops once, and the library tries again; then for good."""
     last, *others = (file.sha256 for file in read_manifest(built_folder).files)
@@ -316,6 +331,7 @@ def test_what_was_uploaded_is_not_uploaded_again(publisher: Hub, built_folder: P
     assert publisher.repositories[NAME].files() == expected(built_folder)
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_lost_makes_no_second_commit(publisher: Hub, built_folder: Path) -> None:
     publisher.fail("POST", "/commit/", lost=True)
     with pytest.raises(RnnzooError, match="could not be published"):
@@ -325,6 +341,7 @@ def test_an_answer_that_is_lost_makes_no_second_commit(publisher: Hub, built_fol
     assert (made.files, len(repository.commits), repository.tags) == ((), 2, {"v1": made.commit})
 
 
+@pytest.mark.slow
 def test_a_tag_that_fails_says_what_was_published(publisher: Hub, built_folder: Path) -> None:
     publisher.fail("POST", "/tag/", status=503)
     with pytest.raises(RnnzooError, match=r"the zoo is published as commit [0-9a-f]{40}, but it has no tag yet"):
@@ -333,6 +350,7 @@ def test_a_tag_that_fails_says_what_was_published(publisher: Hub, built_folder: 
     assert publisher.repositories[NAME].files("v1") == expected(built_folder, "v1")
 
 
+@pytest.mark.slow
 def test_another_push_in_between_is_kept(publisher: Hub, built_folder: Path) -> None:
     repository = publisher.create(NAME, previous_version({}))
     publisher.fail("POST", "/commit/", meanwhile=lambda: repository.commit({"notes.txt": b"theirs"}))
@@ -370,6 +388,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(max_size=5), JSON, max_size=3), st.text(max_size=5))
 def test_whatever_is_called_a_manifest_lists_paths(manifest: dict[str, Any], path: str) -> None:
     assert all(isinstance(listed, str) for listed in listed_paths(manifest))

@@ -23,6 +23,8 @@ from rnnzoo.jobs.processes import Work
 from rnnzoo.jobs.queue import FailedJob, Job, Listener
 from rnnzoo.zoo.zoo import Zoo
 
+pytestmark = pytest.mark.slow
+
 SIZE: dict[str, Any] = {"models": 3, "snapshots": [0, 5], "seed": 9, "hidden_size": 4, "layers": 1, "batch_size": 8}
 
 
@@ -108,7 +110,6 @@ def test_functions_have_every_option_of_the_commands(function: Any, command: Any
     assert all(f"{name}: " in spoken_of for name in parameters)
 
 
-@pytest.mark.slow
 def test_evaluate_is_the_command(built_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rnnzoo.benchmark.evaluation, "find_executor", lambda *_: here)
     chosen: dict[str, Any] = {"seeds": [4], "settings": SMALL, "properties": ["accuracy"], "supervised": False}

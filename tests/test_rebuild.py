@@ -58,6 +58,7 @@ def test_digits_too(digit_folder: Path) -> None:
     assert rebuilt.identical
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("column", ["weights", "sequences", "train_loss"])
 def test_one_bit_is_seen(copied_folder: Path, column: str) -> None:
     assert rebuild(copied_folder, 3).agrees

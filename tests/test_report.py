@@ -222,6 +222,7 @@ def test_what_the_profile_shrinks_is_told(languages: Path) -> None:
     assert "weight decay" not in differences
 
 
+@pytest.mark.slow
 def test_partial_results_give_a_report_that_says_what_is_missing(small: Path) -> None:
     path = small / "runs.jsonl"
     lines = path.read_text().splitlines()
@@ -359,6 +360,7 @@ def test_any_colour_vision_tells_encoders_apart(shade: str, background: str, vis
         assert (lighter + 0.05) / (darker + 0.05) >= 3
 
 
+@pytest.mark.slow
 def test_names_cannot_become_markup(tmp_path: Path) -> None:
     evil = "package:</script><img src=x onerror=alert(1)>[red]|`*"
     folder = write_results(tmp_path / "results", encoders=("flat", "interactive"), seeds=2, models=2)
@@ -384,6 +386,7 @@ def test_the_page_stays_small(tmp_path: Path) -> None:
     assert len(render_page(collect_report(results)).encode()) < LARGEST_PAGE
 
 
+@pytest.mark.slow
 @needs_browser
 def test_the_page_works_in_a_browser(languages: Path, digits: Path, tmp_path: Path) -> None:
     with open_browser(tmp_path) as browser:

@@ -15,6 +15,8 @@ from rnnzoo.generation.building.extend import extend
 from rnnzoo.generation.recipes import Recipe
 from rnnzoo.zoo.zoo import load
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def few_models(small_recipe: Recipe) -> Recipe:

@@ -395,6 +395,7 @@ def test_any_damage_to_a_saved_encoder(limited: LimitedProcess, saved: Path, nam
     fuzz(limited, "strangers_folders.load_encoder", saved, saved / name, same=True)
 
 
+@pytest.mark.slow
 def test_any_damage_to_weights_whose_checksum_was_made_to_fit(limited: LimitedProcess, saved: Path) -> None:
     fuzz(limited, "strangers_folders.load_forged_encoder", saved, saved / "encoder.safetensors", same=False)
 

@@ -23,6 +23,8 @@ from rnnzoo.generation.original.release import open_release
 from rnnzoo.generation.original.values import check_values
 from rnnzoo.zoo.zoo import Zoo
 
+pytestmark = pytest.mark.slow
+
 Damage = Callable[[Path], object]
 
 

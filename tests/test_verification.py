@@ -184,6 +184,7 @@ def test_diverged_is_what_the_weights_say(copied_folder: Path) -> None:
     assert TRAIN in found["traces re-run"][0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("column", "value"),
     [
