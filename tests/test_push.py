@@ -219,6 +219,26 @@ def test_a_zoo_that_changes_while_it_is_uploaded_is_not_published(publisher: Hub
 
 
 @pytest.mark.slow
+def test_more_files_than_a_commit_takes_are_refused_before_anything_is_asked(
+    publisher: Hub, built_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rnnzoo.hub.pushing.MOST_FILES", 2)
+    with pytest.raises(UsageError, match="more than the 2 that the Hub takes in one commit"):
+        rnnzoo.push(built_folder, NAME)
+    assert not publisher.requests
+
+
+@pytest.mark.slow
+def test_a_repository_that_keeps_files_away_is_refused(publisher: Hub, built_folder: Path) -> None:
+    found = previous_version({".gitignore": b"*.parquet"})
+    publisher.create(NAME, found)
+    with pytest.raises(UsageError, match=r"has a \.gitignore"):
+        rnnzoo.push(built_folder, NAME)
+    assert publisher.repositories[NAME].files() == found
+    assert uploaded(publisher) == 0
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("found", [{"README.md": b"A text."}, {"manifest.json": b'{"format": "other"}'}])
 def test_what_is_no_zoo_is_not_overwritten(publisher: Hub, built_folder: Path, found: dict[str, bytes]) -> None:
     publisher.create(NAME, found)
