@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -39,17 +40,17 @@ def planned_file(path: Path, plan: ShardPlan) -> Iterator[h5py.File]:
 
     What is written lies in the file in the order of writing, behind everything that tells where it lies.
     """
-    with h5py.File(path.name, "w", driver="core", backing_store=False, fs_strategy="none") as file:
+    # HDF5's own image of a file in memory has a wrong checksum before version 2.0, with this strategy.
+    image = io.BytesIO()
+    with h5py.File(image, "w", fs_strategy="none") as file:
         for name, value in plan.attributes.items():
             # A text of fixed length lies in the header itself, so that checking it never leads elsewhere.
             file.attrs[name] = np.bytes_(value.encode()) if isinstance(value, str) else value
         for column in plan.columns:
             _create_column(file, column, plan)
         yield file
-        file.flush()
-        image = file.id.get_file_image()
     with atomic_path(path) as temporary:
-        temporary.write_bytes(image)
+        temporary.write_bytes(image.getbuffer())
 
 
 def _create_column(file: h5py.File, column: Column, plan: ShardPlan) -> None:
