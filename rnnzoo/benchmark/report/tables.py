@@ -129,7 +129,9 @@ def _downstream_table(results: Results, asked: str, metric: Metric) -> Table:
             found = [mean_of(results.downstream(encoder, asked, mode), split, metric.name) for encoder in encoders]
             columns.append(_column(encoders, found, show, metric.higher_is_better))
     title = f"{asked.replace('_', ' ')}: {metric.name.replace('_', ' ')}"
-    meaning = f"{metric.words}; {'higher' if metric.higher_is_better else 'lower'} is better"
+    seeds = max(len(results.downstream(name, asked, mode)) for name in encoders for mode in MODES)
+    better = "higher" if metric.higher_is_better else "lower"
+    meaning = f"{metric.words}; {better} is better; 95% intervals are Student's, over {seeds} seed{'s' * (seeds > 1)}"
     return Table(title, meaning, tuple(heads), _lines(encoders, columns))
 
 
