@@ -48,7 +48,8 @@ def _training(zoo: Zoo, curves: Sequence[Curve]) -> bytes:
             axes.set_ylim(-0.02, 1.02)
         else:
             axes.set_yscale(curve.scale)
-        axes.set_ylabel(curve.label)
+        # Labels of columns may be long, and panels are low.
+        axes.set_ylabel(curve.label, fontsize="small")
     return _png(figure)
 
 
